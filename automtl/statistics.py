@@ -139,7 +139,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def power(
-    gap: float, deviations: tuple[float, float], seeds: int, *, level: float = LEVEL
+    gap: float,
+    deviations: tuple[float, float],
+    seeds: int,
+    *,
+    level: float = LEVEL,
+    extra_variance: float = 0.0,
 ) -> float:
     """The chance that a Welch test of so many seeds a side sees a true difference, in its right
     direction (noncentral t).
@@ -149,17 +154,23 @@ def power(
         deviations: standard deviation between seeds of each side.
         seeds: of each side, at least two.
         level: of the two-sided test: .95 for p < .05.
+        extra_variance: known variance of the difference from another source, as of `welch`.
     """
     parts = [(deviation**2 / seeds, seeds - 1.0) for deviation in deviations]
-    error = math.sqrt(sum(part for part, _ in parts))
+    error = math.sqrt(sum(part for part, _ in parts) + extra_variance)
     if error == 0:
         return float(gap != 0)
-    freedom = _satterthwaite(parts, 0.0)
+    freedom = _satterthwaite(parts, extra_variance)
     return float(1 - nctdtr(freedom, abs(gap) / error, _quantile(0.5 + level / 2, freedom)))
 
 
 def seeds_needed(
-    gap: float, deviations: tuple[float, float], *, level: float = LEVEL, chance: float = POWER
+    gap: float,
+    deviations: tuple[float, float],
+    *,
+    level: float = LEVEL,
+    chance: float = POWER,
+    extra_variance: float = 0.0,
 ) -> int | None:
     """How many seeds of each side a Welch test needs to see a true difference; None for more than
     `MOST_SEEDS`.
@@ -169,10 +180,12 @@ def seeds_needed(
         deviations: standard deviation between seeds of each side.
         level: of the two-sided test.
         chance: wanted, of seeing it.
+        extra_variance: as of `power`.
     """
 
     def enough(seeds: int) -> bool:
-        return power(gap, deviations, seeds, level=level) >= chance
+        found = power(gap, deviations, seeds, level=level, extra_variance=extra_variance)
+        return found >= chance
 
     if gap == 0 or not enough(MOST_SEEDS):
         return None

@@ -9,6 +9,10 @@ from automtl.errors import counted
 
 MODEL = "the model"  # the choice between a hand-made model and what was searched
 RACE = "--set search.selection=race"
+# reasons that the headline and the advice know again
+NO_BETTER = "the winner is not shown to be better than predicting the base rates"
+UNCHECKED = "(search.race_checks)"
+TOGETHER = f"the model is worse; which of them, was not checked {UNCHECKED}"
 VERDICTS = ("decided", "tied", "not decided")
 UNKNOWN = "decisions unknown: there was no choice, or an older version searched"
 HEADER = ("choice", "taken", "runner-up", "verdict", "loss on B (95%, adjusted)", "rests on")
@@ -93,6 +97,8 @@ def _pairs(decisions: Sequence[Mapping[str, Any]]) -> str:
 def _why(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
     if any(isinstance(high := d.get("high"), int | float) and high < 0 for d in decisions):
         return "trainings show that another choice is better"
+    if any(str(d["evidence"]).endswith(TOGETHER) for d in decisions):
+        return f"some matter, but which of them was not checked {UNCHECKED}"
     if any(d.get("difference") is not None for d in decisions):
         return "the trainings show no difference"
     reasons = Counter(str(d["evidence"]) for d in decisions)
@@ -122,10 +128,20 @@ def advice(decisions: Sequence[Mapping[str, Any]], race: Mapping[str, Any]) -> s
     if "finalists" not in race:
         return "to decide: go on with the race, by --resume and a longer --time-limit"
     take = "" if count(decisions, "decided") else _hand_made_instead(race)
+    unchecked = any(str(d["evidence"]).endswith(UNCHECKED) for d in decisions)
+    checks = f"checks {UNCHECKED}, " if unchecked else ""
     return (
-        "to decide more: more rows (data, search.race_epochs), seeds (search.race_seeds), or a "
-        f"smaller space; {take or 'a tie may be taken by its cost'}"
+        f"to decide more: {checks}more rows (data, search.race_epochs), seeds (search.race_seeds"
+        f"{_seeds_needed(race)}), or a smaller space; {take or 'a tie may be taken by its cost'}"
     )
+
+
+def _seeds_needed(race: Mapping[str, Any]) -> str:
+    second = race.get("runner_up")
+    needed = second.get("seeds_needed") if isinstance(second, Mapping) else None
+    if not isinstance(needed, int) or not isinstance(second, Mapping) or second.get("apart"):
+        return ""
+    return f": about {needed:,} would tell the two best apart"
 
 
 def _hand_made_instead(race: Mapping[str, Any]) -> str:
@@ -138,7 +154,7 @@ def _hand_made_instead(race: Mapping[str, Any]) -> str:
         return "no hand-made model ran beside: compare it with shared_bottom"
     if rival.get("apart") is not False:
         return ""
-    return f"take {rival.get('name')}: your data cannot tell it from what was searched"
+    return f"or take {rival.get('name')}, hand-made, not told apart from what was searched"
 
 
 def block_name(name: str) -> str:

@@ -165,7 +165,7 @@ def test_a_strong_truth_is_decided_and_right(decide):
             matters = d.choice == "interaction.0" or d.choice.endswith("block.0")
             good = d.taken == "cross(1)" or worse.get(d.taken, 1) < worse.get(d.runner_up, 0)
             right += d.verdict == "decided"
-            true += matters and good and "no task takes" not in d.evidence
+            true += matters and good and "no task uses" not in d.evidence
             if d.verdict == "decided":
                 assert 0 < d.low < d.difference < d.high
                 if not (matters and good):
@@ -263,3 +263,13 @@ def test_where_no_choice_is_checked_the_patterns_are_the_whole_family(begin):
             measured += 1
             assert (decision.low, decision.high) in [(gap.low, gap.high) for gap in gaps]
     assert measured
+
+
+@pytest.mark.parametrize("scales", [True, False])
+def test_a_hand_made_model_that_was_scaled_is_called_so(session, scales):
+    search = session.config.search.model_copy(
+        update={"scale_rivals": scales, "rivals": ("mmoe", "snr_aver")}
+    )
+    own = replace(session, config=session.config.model_copy(update={"search": search}))
+    names = [name for name, _ in entrants.rival_architectures(own, 1e4)]
+    assert names[0] == ("mmoe (scaled)" if scales else "mmoe")

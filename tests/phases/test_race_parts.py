@@ -1,7 +1,7 @@
 """The parts of a race: who runs how far, what is compared how, experts without numbers."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,15 +9,17 @@ from scipy import stats
 
 from automtl.config_search import SearchSection
 from automtl.errors import ConfigError
-from automtl.phases.race import _answer
 from automtl.phases.race._align import aligned, unused
 from automtl.phases.race._answer import answer, words_of_length
+from automtl.phases.race._checks import Check
 from automtl.phases.race._compare import Gap, Table
 from automtl.phases.race._finals import Finals
+from automtl.phases.race._verdicts import Grounds, _checked
 from automtl.phases.race.course import Course
 from automtl.phases.race.entrants import Entrant
 from automtl.phases.race.results import Result
 from automtl.spaces.architecture import Sharing
+from automtl.spaces.decisions import Decision
 from automtl.strategies.encoding import Genome, SpaceEncoding
 from automtl.training.metrics.evaluation import Predictions, evaluate
 from automtl.training.metrics.influence import influence, variance
@@ -146,6 +148,16 @@ def test_margins_are_of_seeds_and_rows_pooled_and_adjusted():
         assert gap.tied == (abs(difference) + half < table.margin)
 
 
+@pytest.mark.parametrize(("seeds", "tied"), [(3, False), (5, True)])
+def test_a_tie_takes_more_than_three_seeds(seeds, tied):
+    """Of four models with equal means, three seeds leave a 90% interval wider than the margin."""
+    spread = np.linspace(-0.01, 0.01, seeds)
+    figures = [result(c, s, 0.5 + d) for c in "wxyz" for s, d in enumerate(spread)]
+    table = Table(figures, {("final", c): np.zeros(100) for c in "wxyz"})
+    gaps = table.family([("final", c) for c in "wxyz"])
+    assert {gap.tied for gap in gaps.values()} == {tied}
+
+
 def test_a_training_that_is_not_finite_is_out_of_the_comparison():
     figures = [result("x", 0, 0.5), result("x", 1, 0.6), result("y", 0, 0.4), result("y", 1, None)]
     table = Table(figures, {("final", "x"): np.zeros(4)})
@@ -226,8 +238,8 @@ def test_with_one_group_of_rows_nothing_is_compared():
 @pytest.mark.parametrize(
     ("winner", "words"),
     [
-        ("proposal", ["runner-up and best hand-made model, b: +0.00100", "is needed"]),
-        ("rival", ["runner-up, b: +0.00100"]),
+        ("proposal", "runner-up and best hand-made model, b: +0.00100"),
+        ("rival", "runner-up, b: +0.00100"),
     ],
 )
 def test_one_model_is_told_of_once_and_no_other_is_the_best_beside_a_hand_made_winner(
@@ -235,13 +247,28 @@ def test_one_model_is_told_of_once_and_no_other_is_the_best_beside_a_hand_made_w
 ):
     gap = Gap(0.001, -0.01, 0.01, apart=False, tied=False)
     first, second = Runner("a", winner), Runner("b", "rival")
-    settings = SearchSection(scale_rivals=False)
     outcome = Finals(first, first, {"b": gap}, [second], [first, second])
-    figures = [result(c, s, 0.5) for c in "ab" for s in range(2)]
+    figures = [result(c, s, 0.5 + 0.01 * s) for c in "ab" for s in range(2)]
     table = Table(figures, {("final", c): np.zeros(9) for c in "ab"})
-    said = answer(outcome, table, figures, 1, beats=True, search=settings)["words"]
-    assert len(said) == 2 and all(word in said[1] for word in words)
-    assert ("no search is needed" in said[1]) == (winner == "proposal")
+    said = answer(outcome, table, figures, 1, beats=True, search=SearchSection())["words"]
+    assert len(said) == 2 and said[1].startswith(words)
+
+
+@pytest.mark.parametrize(("strategy", "count"), [("random_search", 3), ("darts", 1)])
+def test_all_that_were_drawn_are_beside_the_winner(strategy, count):
+    """What a supernet proposed is no even draw."""
+    first = Runner("a")
+    kinds = {"a": "proposal", "b": "proposal", "c": "proposal", "d": "control", "e": "rival"}
+    figures = [
+        result(c, 0, 0.5 + 0.1 * i, "rung").model_copy(update={"kind": kinds[c], "rung": 0})
+        for i, c in enumerate(kinds)
+    ]
+    outcome = Finals(first, first, {}, [], [first])
+    told = answer(
+        outcome, Table([], {}), figures, 1, beats=True, search=SearchSection(strategy=strategy)
+    )
+    median = 0.7 if strategy == "random_search" else 0.8
+    assert told["controls"]["count"] == count and told["controls"]["median"] == median
 
 
 @pytest.mark.parametrize(
@@ -263,17 +290,54 @@ def test_a_race_that_ended_before_its_models_did_says_so(judged, words):
     assert words in said and bool(said) == bool(words)
 
 
+# -- verdicts
+
+
+def _grounds(raced, runner_up=None):
+    encoding = SpaceEncoding(small_space(chosen_experts=2), small_schema(), Sharing())
+    winner = Genome((0,) * 7, ((0, 1), (1, 2)))
+    architectures = [encoding.architecture(Genome((i, *[0] * 6), winner.chosen)) for i in raced]
+    entrant = Entrant("proposal", "it", encoding.architecture(winner), 1, 1, 0.0)
+    taken = encoding.taken(winner)
+    believed = [Decision(n, v, runner_up, "not decided", "drawn") for n, v in taken.items()]
+    outcome = Finals(entrant, entrant, {}, [], [entrant])
+    return encoding, Grounds(outcome, architectures, believed, encoding, True, 3)
+
+
+def test_a_draw_is_checked_against_the_best_that_was_trained_otherwise():
+    encoding, grounds = _grounds([0, 4, 2])
+    names = [str(o) for o in encoding.operations("interaction.0")]
+    assert grounds.agreed()["interaction.0"] == names[4]
+    assert _grounds([0])[1].agreed()["interaction.0"] == names[1]  # nothing else was trained
+    assert _grounds([4], names[3])[1].agreed()["interaction.0"] == names[3]  # a supernet's own
+
+
+@pytest.mark.parametrize(("others", "verdict"), [((), "tied"), (("b",), "not decided")])
+def test_only_a_choice_that_was_changed_alone_is_tied(others, verdict):
+    """Of several, a gain and a loss may cancel."""
+    gap = Gap(0.0, -0.1, 0.1, apart=False, tied=True)
+    check = Check({"a": "skip", **dict.fromkeys(others, "skip")}, None, gap)
+    believed = Decision("a", "gate", None, "not decided", "drawn")
+    assert _checked(believed, check, "3 trainings of each").verdict == verdict
+
+
+@pytest.mark.parametrize(("changed", "verdict"), [({0}, "tied"), ({0, 1}, "not decided")])
+def test_a_finalist_that_differs_in_several_places_ties_none_of_them(changed, verdict):
+    encoding, grounds = _grounds([])
+    genome = encoding.genome(grounds.finals.winner.architecture)
+    picks = tuple(int(i in changed) for i in range(7))
+    other = Entrant("control", "o", encoding.architecture(replace(genome, picks=picks)), 1, 1, 0.0)
+    gap = Gap(0.0, -0.1, 0.1, apart=False, tied=True)
+    finals = replace(grounds.finals, gaps={other.id: gap}, level=[other])
+    told = replace(grounds, finals=finals).decisions([], [], True, True)
+    assert told[0].verdict == verdict and told[0].runner_up
+    words = " (and other differences)"
+    assert (words in told[0].evidence) is (verdict != "tied")
+
+
 @pytest.mark.parametrize(
-    ("scales", "told"), [(True, ("wide (scaled)", "narrow")), (False, ("wide", "narrow"))]
+    ("whole", "words"), [(True, "checked (search.race_checks)"), (False, "before the race")]
 )
-def test_a_hand_made_model_that_was_scaled_is_called_so(monkeypatch, scales, told):
-    """One without hidden widths is as it is."""
-    monkeypatch.setattr(_answer, "can_scale", lambda architecture: architecture == "dense")
-    search = SearchSection(scale_rivals=scales)
-    models = (
-        Entrant("rival", "wide", "dense", 9, 1, 0.0),
-        Entrant("rival", "narrow", "no", 1, 1, 0.0),
-    )
-    assert tuple(_answer._called(model, search) for model in models) == told
-    drawn = Entrant("proposal", "proposal 1", "dense", 9, 1, 0.0)
-    assert _answer._called(drawn, search) == "proposal 1"
+def test_what_was_not_checked_says_why(whole, words):
+    told = _grounds([])[1].decisions([], [], whole, True)
+    assert words in told[0].evidence and told[0].verdict == "not decided"

@@ -63,6 +63,30 @@ def test_a_better_runner_up_is_no_missing_difference():
     assert told.endswith("trainings show that another choice is better")
 
 
+def test_choices_that_matter_together_are_no_missing_difference():
+    together = made("not decided", evidence=f"changed with 2 other choices, {decided.TOGETHER}")
+    open_one = made("not decided", "x", difference=0.1, low=-0.1, high=0.3)
+    told = decided.headline([together, open_one], raced=True)
+    assert told.endswith("some matter, but which of them was not checked (search.race_checks)")
+    assert "checks (search.race_checks), " in decided.advice([together, open_one], RACE)
+    assert "search.race_checks" not in decided.advice([open_one], RACE)
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        ({"apart": False, "seeds_needed": 14}, "(search.race_seeds: about 14 would tell the two"),
+        ({"apart": False, "seeds_needed": None}, "(search.race_seeds), or"),
+        ({"apart": True, "seeds_needed": 2}, "(search.race_seeds), or"),
+        ({"seeds_needed": "14"}, "(search.race_seeds), or"),
+        (7, "(search.race_seeds), or"),
+    ],
+)
+def test_how_many_seeds_would_tell_the_best_apart(second, words):
+    said = decided.advice([made("not decided")], {**RACE, "runner_up": second})
+    assert words in said
+
+
 RACE = {"kind": "proposal", "beats_constant": True, "rival": None, "finalists": {}}
 APART = {"name": "mmoe", "apart": True}
 BY_COST = "a tie may be taken by its cost"
@@ -81,7 +105,10 @@ def test_what_would_help():
     ("race", "words"),
     [
         ({}, "no hand-made model ran beside: compare it with shared_bottom"),
-        ({"rival": {**APART, "apart": False}}, "take mmoe: your data cannot tell it from"),
+        (
+            {"rival": {**APART, "apart": False}},
+            "or take mmoe, hand-made, not told apart from what was searched",
+        ),
         ({"rival": APART}, BY_COST),  # shown to be better than the hand-made ones
         ({"rival": {"name": "mmoe"}}, BY_COST),  # its training was not finite
         ({"kind": "rival"}, BY_COST),  # the winner needs no search as it is

@@ -7,11 +7,11 @@ from typing import Any
 
 from automtl.config_search import SearchSection
 from automtl.errors import counted
-from automtl.models.like_size import can_scale
 from automtl.phases.race._compare import Gap, Table
 from automtl.phases.race._finals import CLOSE, Finals
 from automtl.phases.race.entrants import Entrant
 from automtl.phases.race.results import Result, of_rung
+from automtl.runs.decided import NO_BETTER
 
 
 def answer(
@@ -36,54 +36,59 @@ def answer(
     winner = outcome.winner
     others = [e for e in outcome.ordered if e.id != winner.id]
     rivals = [e for e in others if e.kind == "rival"]
-    controls = _controls(winner, results, rungs)
+    drawn = {"control"} | ({"proposal"} if search.strategy == "random_search" else set())
+    controls = _controls(winner, results, rungs, drawn)
     summary: dict[str, Any] = {
         "winner": winner.name,
         "kind": winner.kind,
         "loss_b": table.mean(("final", winner.id)),
         "margin": table.margin,
-        "runner_up": _beside(others[0], outcome) if others else None,
-        "rival": _beside(rivals[0], outcome) if rivals else None,
+        "runner_up": _beside(others[0], outcome, table) if others else None,
+        "rival": _beside(rivals[0], outcome, table) if rivals else None,
         "controls": controls,
         "beats_constant": beats,
         "finalists": {e.name: table.losses.get(("final", e.id)) for e in outcome.ordered},
         "trainings": len(results),
     }
-    words = _words(outcome, summary, search)
+    words = _words(outcome, summary)
     if search.race_patience is not None:
         words += words_of_length(results)
     return {**summary, "words": words}
 
 
-def _beside(entrant: Entrant, outcome: Finals) -> dict[str, Any]:
-    gap = outcome.gaps.get(entrant.id)
-    return {"name": entrant.name, **({} if gap is None else asdict(gap))}
+def _beside(entrant: Entrant, outcome: Finals, table: Table) -> dict[str, Any]:
+    if (gap := outcome.gaps.get(entrant.id)) is None:
+        return {"name": entrant.name}
+    needed = table.seeds_needed(("final", entrant.id), ("final", outcome.winner.id))
+    return {"name": entrant.name, **asdict(gap), "seeds_needed": needed}
 
 
-def _controls(winner: Entrant, results: Sequence[Result], rungs: int) -> dict[str, Any] | None:
+def _controls(
+    winner: Entrant, results: Sequence[Result], rungs: int, kinds: set[str]
+) -> dict[str, Any] | None:
     """The evenly drawn ones beside the winner at the last rung that it and one of them ran."""
     for rung in range(rungs - 1, -1, -1):
         judged = of_rung(results, rung)
         others = [r for r in judged.values() if r.candidate != winner.id]
-        even = [r.b for r in others if r.kind == "control" and r.b is not None]
+        even = [r.b for r in others if r.kind in kinds and r.b is not None]
         own = judged.get(winner.id)
         if even and own is not None and own.b is not None:
             rows = own.rows if own.judged is None else own.judged
-            return {"rung": rung, "rows": rows, "median": median(even), "winner": own.b}
+            figures = {"median": median(even), "winner": own.b, "count": len(even)}
+            return {"rung": rung, "rows": rows, **figures}
     return None
 
 
-def _words(outcome: Finals, summary: dict[str, Any], search: SearchSection) -> list[str]:
+def _words(outcome: Finals, summary: dict[str, Any]) -> list[str]:
     winner, best = outcome.winner, outcome.best
     origin = "hand-made: " if winner.kind == "rival" else ""
-    name, loss = _called(winner, search), summary["loss_b"]
-    sentences = [f"{origin}{name} wins the race, MTL-Loss {loss:.5f} on B rows"]
+    sentences = [f"{origin}{winner.name} wins the race, MTL-Loss {summary['loss_b']:.5f} on B rows"]
     if not summary["beats_constant"]:
-        sentences.append("no candidate is shown to be better than predicting the base rates")
+        sentences.append(NO_BETTER)
     if best.id != winner.id:
         sentences.append(
-            f"{_called(best, search)} has the least loss; not told apart and within {CLOSE:.1%} of "
-            f"it, {name} is cheaper ({winner.flops:,} FLOPs a row for {best.flops:,})"
+            f"{best.name} has the least loss; not told apart and within {CLOSE:.1%} of it, "
+            f"{winner.name} is cheaper ({winner.flops:,} FLOPs a row for {best.flops:,})"
         )
     # beside a hand-made winner no other is the best hand-made one
     names = {"runner_up": "runner-up"}
@@ -91,14 +96,14 @@ def _words(outcome: Finals, summary: dict[str, Any], search: SearchSection) -> l
         names["runner_up"] += " and best hand-made model"
     elif winner.kind != "rival":
         names["rival"] = "best hand-made model"
-    called = {entrant.name: _called(entrant, search) for entrant in outcome.ordered}
     for key, name in names.items():
         if (beside := summary[key]) is not None:
-            sentences.append(f"{name}, {called[beside['name']]}: {_gap(outcome, beside)}")
+            sentences.append(f"{name}, {beside['name']}: {_gap(beside)}")
     if (controls := summary["controls"]) is not None:
         gap = controls["median"] - controls["winner"]
         sentences.append(
-            f"evenly drawn ones: their median {gap:+.5f} beside the winner, one seed each"
+            f"{counted(controls['count'], 'other drawn one')}: median {gap:+.5f} beside the "
+            "winner, by the trainings that chose the finalists"
         )
     return sentences
 
@@ -116,21 +121,10 @@ def words_of_length(results: Sequence[Result]) -> list[str]:
     ]
 
 
-def _called(entrant: Entrant, search: SearchSection) -> str:
-    """A name for people, which tells a hand-made model that was scaled from the one it is of."""
-    scaled = search.scale_rivals and entrant.kind == "rival" and can_scale(entrant.architecture)
-    return f"{entrant.name} (scaled)" if scaled else entrant.name
-
-
-def _gap(outcome: Finals, beside: dict[str, Any]) -> str:
+def _gap(beside: dict[str, Any]) -> str:
     if "low" not in beside:
         return "no figure"
     gap = Gap(**{name: beside[name] for name in Gap.__dataclass_fields__})
     tie = "; tied within the margin" if gap.tied and not gap.apart else ""
     words = "told apart" if gap.apart else f"not told apart{tie}"
-    searched = outcome.winner.kind != "rival"
-    rival = searched and any(
-        e.name == beside["name"] and e.kind == "rival" for e in outcome.ordered
-    )
-    take = "; no search is needed for what it gives" if rival and not gap.apart else ""
-    return f"{gap.difference:+.5f} (adjusted {gap.low:+.5f} to {gap.high:+.5f}), {words}{take}"
+    return f"{gap.difference:+.5f} (adjusted {gap.low:+.5f} to {gap.high:+.5f}), {words}"

@@ -11,7 +11,16 @@ import numpy as np
 from scipy.special import stdtrit
 
 from automtl.phases.race.results import Result, Stage, losses
-from automtl.statistics import LEVEL, MARGIN, Difference, equivalent, holm, pooled_deviation, welch
+from automtl.statistics import (
+    LEVEL,
+    MARGIN,
+    Difference,
+    equivalent,
+    holm,
+    pooled_deviation,
+    seeds_needed,
+    welch,
+)
 from automtl.training.metrics.influence import Influence, variance
 
 Key = tuple[Stage, str]  # a candidate's trainings of a stage
@@ -80,10 +89,25 @@ class Table:
         one, two = self.losses.get(first), self.losses.get(second)
         if one is None or two is None or self.pooled is None:
             return None
-        rows = variance(self._units[first] / len(one), self._units[second] / len(two))
+        rows = self._rows(first, second)
         if math.isinf(rows):  # one row, or one group: nothing is known of others
             return None
         return welch(one, two, extra_variance=rows, pooled=self.pooled)
+
+    def _rows(self, first: Key, second: Key) -> float:
+        """The variance of their difference over rows, or over the groups they come in."""
+        one, two = (self._units[key] / len(self.losses[key]) for key in (first, second))
+        return variance(one, two)
+
+    def seeds_needed(self, first: Key, second: Key) -> int | None:
+        """How many seeds of each would show a difference of this size in four of five races; None
+        where more than are to be had, as too few rows leave it open.
+        """
+        if (difference := self._difference(first, second)) is None or self.pooled is None:
+            return None
+        deviations = (self.pooled[0], self.pooled[0])
+        rows = self._rows(first, second)
+        return seeds_needed(difference.difference, deviations, extra_variance=rows)
 
     def family(self, keys: Sequence[Key]) -> dict[tuple[Key, Key], Gap]:
         """Every pair of some candidates, adjusted by Holm for all pairs, as the best of them is

@@ -107,7 +107,10 @@ class Judgement:
             ("final", outcome.winner.id), constant, among=len(finalists)
         )
         seeds = self._session.config.search.race_seeds
-        return Grounds(outcome, believed, self._encoding, beats, seeds)
+        ordered = [*(e.id for e in outcome.ordered), *self._course.order(done)]
+        raced = [e for name in ordered if (e := self._course.by_id[name]).kind != "rival"]
+        architectures = [entrant.architecture for entrant in raced]
+        return Grounds(outcome, architectures, believed, self._encoding, beats, seeds)
 
     def _trials_of(self, results: Sequence[Result], units: Units) -> Trials:
         if self._trials is None:

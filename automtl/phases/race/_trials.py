@@ -37,7 +37,8 @@ class Trials:
             self._checks.look(table, self._seeds)[1] or self._patterns.look(table, self._seeds)[1]
         )
 
-    def judged(self, table: Table) -> tuple[list[Check], list[Pattern], bool]:
-        """What has been tried, and whether no pattern of experts is left to try."""
-        patterns, left = self._patterns.look(table, self._seeds)
-        return self._checks.look(table, self._seeds)[0], patterns, left is None
+    def judged(self, table: Table) -> tuple[list[Check], list[Pattern], bool, bool]:
+        """What has been tried, and whether no check, and no pattern of experts, is left to try."""
+        checks, check = self._checks.look(table, self._seeds)
+        patterns, pattern = self._patterns.look(table, self._seeds)
+        return checks, patterns, check is None, pattern is None

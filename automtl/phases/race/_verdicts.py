@@ -9,11 +9,26 @@ from automtl.phases.race._checks import Check
 from automtl.phases.race._finals import Finals
 from automtl.phases.race._patterns import Pattern, least
 from automtl.runs.decided import MODEL as MODEL
+from automtl.runs.decided import NO_BETTER, TOGETHER, UNCHECKED
+from automtl.spaces.architecture import Architecture
 from automtl.spaces.decisions import EXPERTS_OF, Decision, Verdict
 from automtl.strategies.decisions import is_experts, words_of
 from automtl.strategies.encoding import SpaceEncoding
 
-NO_BETTER = "the winner is not shown to be better than predicting the base rates"
+
+@dataclass(frozen=True)
+class Dissent:
+    """A finalist not told apart from the winner that has another value at a choice.
+
+    Args:
+        finalist: its id.
+        value: what it has there.
+        alone: whether the two differ in nothing else.
+    """
+
+    finalist: str
+    value: str
+    alone: bool
 
 
 @dataclass(frozen=True)
@@ -22,6 +37,7 @@ class Grounds:
 
     Args:
         finals: who won, and who is not told apart.
+        raced: all architectures of the space that were trained, the best first.
         believed: the strategy's own view of the winner's choices: runners-up and alphas.
         encoding: of the space.
         beats_constant: whether the winner is shown to be better than the base rates.
@@ -29,6 +45,7 @@ class Grounds:
     """
 
     finals: Finals
+    raced: Sequence[Architecture]
     believed: Sequence[Decision]
     encoding: SpaceEncoding
     beats_constant: bool
@@ -40,15 +57,19 @@ class Grounds:
         """
         if not self.beats_constant or self.finals.winner.kind == "rival":
             return {}
-        idle = unused(self.encoding, self.finals.winner.architecture)
-        dissent = self._dissent()
+        winner = self.finals.winner.architecture
+        idle, dissent = unused(self.encoding, winner), self._dissent()
+        raced = [aligned(self.encoding, winner, other) for other in self.raced]
         runners_up = {}
         for decision in self.believed:
-            names = [str(o) for o in self.encoding.operations(decision.choice)]
-            others = [name for name in names if name != decision.taken]
             name = decision.choice
+            names = [str(o) for o in self.encoding.operations(name)]
+            others = [other for other in names if other != decision.taken]
             if not is_experts(name) and others and name not in idle and name not in dissent:
-                runners_up[name] = decision.runner_up or others[0]
+                # a draw believes nothing: the best that was trained with another value tells more
+                # than the order of the space's list
+                trained = [told[name] for told in raced if told[name] in others]
+                runners_up[name] = decision.runner_up or [*trained, *others][0]
         return runners_up
 
     @property
@@ -62,39 +83,46 @@ class Grounds:
         experts = [d.choice for d in self.believed if is_experts(d.choice)]
         return bool(experts) and not any(name in dissent for name in experts)
 
-    def _dissent(self) -> dict[str, tuple[str, str]]:
-        """Per choice the nearest finalist not told apart that has another value there: its id and
-        that value. A hand-made one has no such choices.
+    def _dissent(self) -> dict[str, Dissent]:
+        """Per choice the nearest finalist not told apart that has another value there. A hand-made
+        one has no such choices.
         """
         winner = self.finals.winner.architecture
         own = self.encoding.taken(self.encoding.genome(winner))
-        dissent: dict[str, tuple[str, str]] = {}
+        dissent: dict[str, Dissent] = {}
         for entrant in self.finals.level:
             if entrant.kind == "rival":
                 continue
-            for choice, value in aligned(self.encoding, winner, entrant.architecture).items():
-                if value != own[choice]:
-                    dissent.setdefault(choice, (entrant.id, value))
+            told = aligned(self.encoding, winner, entrant.architecture)
+            others = [choice for choice, value in told.items() if value != own[choice]]
+            for choice in others:
+                alone = len(others) == 1
+                dissent.setdefault(choice, Dissent(entrant.id, told[choice], alone))
         return dissent
 
     def decisions(
-        self, checks: Sequence[Check], patterns: Sequence[Pattern], whole: bool
+        self,
+        checks: Sequence[Check],
+        patterns: Sequence[Pattern],
+        all_checked: bool,
+        all_tried: bool,
     ) -> list[Decision]:
         """Every choice of the winner; of a hand-made one the model as a whole.
 
         Args:
             checks: groups of choices that were changed.
             patterns: of experts that were tried.
-            whole: whether none of them is left to try.
+            all_checked: whether no group is left to change.
+            all_tried: whether no pattern is left to try.
         """
         if self.finals.winner.kind == "rival":
             return [self._whole()]
         idle = unused(self.encoding, self.finals.winner.architecture)
         dissent, checked = self._dissent(), {name: c for c in checks for name in c.choices}
         return [
-            self._shared(decision, dissent, patterns, whole)
+            self._shared(decision, dissent, patterns, all_tried)
             if is_experts(decision.choice)
-            else self._decision(decision, idle, dissent, checked)
+            else self._decision(decision, idle, dissent, checked, all_checked)
             for decision in self.believed
         ]
 
@@ -102,8 +130,9 @@ class Grounds:
         self,
         believed: Decision,
         idle: set[str],
-        dissent: dict[str, tuple[str, str]],
+        dissent: dict[str, Dissent],
         checked: dict[str, Check],
+        all_checked: bool,
     ) -> Decision:
         name = believed.choice
         if name in idle:
@@ -111,36 +140,38 @@ class Grounds:
         if not self.beats_constant:
             return replace(believed, evidence=NO_BETTER)
         if name in dissent:
-            return self._dissented(believed, *dissent[name])
+            return self._dissented(believed, dissent[name])
         if name in checked:
             return _checked(believed, checked[name], self._trained)
-        return replace(
-            believed, evidence="all finalists have it, and it was not checked (search.race_checks)"
-        )
+        why = UNCHECKED if all_checked else "before the race was stopped"
+        words = f"all finalists not told apart have it, and it was not checked {why}"
+        return replace(believed, evidence=words)
 
-    def _dissented(self, believed: Decision, finalist: str, value: str) -> Decision:
-        gap = self.finals.gaps[finalist]
-        words = f"a finalist with {value} here (and other differences) is not told apart"
-        decision = replace(believed, runner_up=value, evidence=f"{words}; {self._trained}")
-        return _measured(decision, gap.difference, gap.low, gap.high, _tied(gap.tied))
+    def _dissented(self, believed: Decision, other: Dissent) -> Decision:
+        gap = self.finals.gaps[other.finalist]
+        more = "" if other.alone else " (and other differences)"
+        words = f"a finalist with {other.value} here{more} is not told apart"
+        decision = replace(believed, runner_up=other.value, evidence=f"{words}; {self._trained}")
+        verdict = _tied(gap.tied and other.alone)
+        return _measured(decision, gap.difference, gap.low, gap.high, verdict)
 
     def _shared(
         self,
         believed: Decision,
-        dissent: dict[str, tuple[str, str]],
+        dissent: dict[str, Dissent],
         patterns: Sequence[Pattern],
-        whole: bool,
+        all_tried: bool,
     ) -> Decision:
         """The experts of a task. Which tasks share experts was checked for all tasks as one."""
         if not self.beats_constant:
             return replace(believed, evidence=NO_BETTER)
         if believed.choice in dissent:
-            return self._dissented(believed, *dissent[believed.choice])
+            return self._dissented(believed, dissent[believed.choice])
         if any(is_experts(name) for name in dissent):
             words = "a finalist in which another task has other experts is not told apart"
             return replace(believed, evidence=f"{words}; {self._trained}")
         words = ""
-        if not whole:
+        if not all_tried:
             words = "the race was stopped before all other patterns were tried"
         elif not patterns:
             words = "not checked by training (search.race_patterns)"
@@ -196,12 +227,12 @@ def _checked(believed: Decision, check: Check, trained: str) -> Decision:
         decision = replace(believed, evidence=f"changed alone, the model is worse; {trained}")
         return _measured(decision, gap.difference, gap.low, gap.high, "decided")
     if gap.worse:
-        words = f"changed{together}, the model is worse; which of them, was not checked"
-        return replace(believed, evidence=f"{words} (search.race_checks)")
+        return replace(believed, evidence=f"changed{together}, {TOGETHER}")
     better = gap.apart and gap.high < 0
     words = "the model is better: search on" if better else "no difference is shown"
     decision = replace(believed, evidence=f"changed{together}, {words}; {trained}")
-    verdict = "not decided" if better else _tied(gap.tied)
+    # of several, gains and losses may cancel: alike as a group says nothing of one
+    verdict = _tied(gap.tied and not better and not others)
     return _measured(decision, gap.difference, gap.low, gap.high, verdict)
 
 

@@ -174,6 +174,14 @@ class Course:
             return int(all(e.id in finals for e in self.entrants))
         return whole
 
+    def order(self, results: Sequence[Result]) -> list[str]:
+        """All who ran a rung, by id: the furthest first, then the least loss on A rows there."""
+        return [
+            result.candidate
+            for rung in range(self.rungs - 1, -1, -1)
+            for result in by_a(list(of_rung(results, rung).values()))
+        ]
+
     def leader(self, results: Sequence[Result]) -> Entrant:
         """The leader on A rows at the last whole rung."""
         if not self.rungs:

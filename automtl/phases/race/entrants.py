@@ -103,8 +103,8 @@ def rivals(session: Session, flops: float | None = None) -> list[Entrant]:
 def rival_architectures(
     session: Session, flops: float | None = None
 ) -> list[tuple[str, Architecture]]:
-    """The names of `search.rivals` and their architectures, as the data and `architecture` shape
-    them.
+    """The names of `search.rivals`, "NAME (scaled)" where one was, and their architectures, as the
+    data and `architecture` shape them.
 
     Args:
         session: data and settings.
@@ -125,7 +125,7 @@ def rival_architectures(
             raise ConfigError("search.rivals", rule, name, "see `automtl space list`")
         architecture = changed(template, session.config.architecture).bind(session.schema)
         if s.scale_rivals and flops is not None and can_scale(architecture):
-            architecture = like_size(architecture, flops, session.schema)
+            architecture, name = like_size(architecture, flops, session.schema), f"{name} (scaled)"
         architectures.append((name, architecture))
     return architectures
 
