@@ -87,7 +87,7 @@ def test_a_race_writes_what_it_did_and_the_architecture_is_the_winners(raced, da
     }
     race = raced.race
     assert race["loss_b"] <= min(means.values()) * 1.001 + 1e-12
-    assert len(finals) == 2 * len(means) and "shared_bottom" in {x["name"] for x in finals}
+    assert len(finals) == 2 * len(means) and "shared_bottom (scaled)" in {x["name"] for x in finals}
     assert race["words"][0].endswith("on B rows") and race["rival"] is not None
     phase = RunDir(raced.run).search
     assert Manifest.read(phase.manifest).values["race"]["winner"] == race["winner"]

@@ -15,7 +15,7 @@ from automtl.phases.race._checks import Check
 from automtl.phases.race._compare import Gap, Table
 from automtl.phases.race._finals import Finals
 from automtl.phases.race._verdicts import Grounds, _checked
-from automtl.phases.race.course import Course
+from automtl.phases.race.course import Course, most_decided
 from automtl.phases.race.entrants import Entrant
 from automtl.phases.race.results import Result
 from automtl.spaces.architecture import Sharing
@@ -97,6 +97,23 @@ def test_without_halving_all_are_trained_to_the_end_before_the_finals():
     assert {j.entrant.id for j in jobs[15:]} == {"0", "1", "2"} and len(jobs) == 15 + 9
     assert [course.whole_rungs(results[:n]) for n in (14, 15)] == [0, 1]
     assert sum(j.end for j in jobs) + 3 * 90 == course.planned_steps
+
+
+@pytest.mark.parametrize(
+    ("interactions", "others", "most", "decided"),
+    [
+        (1, 8, 0, 0),
+        (1, 8, 3, 1),
+        (1, 8, 6, 3),
+        (1, 8, 99, 9),
+        (0, 1, 1, 1),
+        (3, 3, 4, 2),
+        (0, 0, 5, 0),
+    ],
+)
+def test_few_checks_decide_few_choices(interactions, others, most, decided):
+    """Eight others: all, four, two, one and one are changed before the second is told alone."""
+    assert most_decided(interactions, others, most) == decided
 
 
 # -- comparing

@@ -15,7 +15,7 @@ from automtl.config_search import SearchSection
 from automtl.errors import ConfigError, counted
 from automtl.models.cost import flops_per_row
 from automtl.models.like_size import row_flops
-from automtl.phases.race.course import Schedule
+from automtl.phases.race.course import Schedule, most_decided
 from automtl.phases.race.entrants import rival_architectures
 from automtl.phases.run.alone import Model
 from automtl.phases.run.session import Session
@@ -319,9 +319,20 @@ class _Filling:
                 f"over at most {s.race_epochs:.3g} passes, "
                 f"{counted(s.race_seeds, 'fresh seed')}, "
                 f"{counted(s.race_checks, 'check')}, {counted(s.race_patterns, 'pattern')} "
-                f"of shared experts (about {self.budget.say(race)})"
+                f"of shared experts (about {self.budget.say(race)}), "
+                f"{self._reach(s)}"
             )
         return f"budget of {self.budget.text}: {'; '.join(parts)}"
+
+    def _reach(self, search: SearchSection) -> str:
+        """How many choices the checks can decide at best."""
+        encoding = make_encoding(self.context)
+        names = list(encoding.groups())
+        interactions = sum(name.startswith("interaction.") for name in names)
+        tasks = len(self.session.schema.tasks) if encoding.chooses_experts else 0
+        most = most_decided(interactions, len(names) - interactions, search.race_checks)
+        most += tasks if search.race_patterns else 0
+        return f"which can decide {most} of {counted(len(names) + tasks, 'choice')} at most"
 
 
 def _steps(strategy: Strategy, most: int) -> Iterator[StepEvent]:
