@@ -154,7 +154,8 @@ def _hand_made_instead(race: Mapping[str, Any]) -> str:
         return "no hand-made model ran beside: compare it with shared_bottom"
     if rival.get("apart") is not False:
         return ""
-    return f"or take {rival.get('name')}, hand-made, not told apart from what was searched"
+    name = rival.get("name")
+    return f"or take {name} (search/hand_made.json): not told apart from what was searched"
 
 
 def block_name(name: str) -> str:

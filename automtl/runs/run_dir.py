@@ -74,6 +74,11 @@ class PhaseDir:
         return self.path / "architecture.json"
 
     @property
+    def hand_made(self) -> Path:
+        """The best hand-made model of a race beside its winner, as it raced."""
+        return self.path / "hand_made.json"
+
+    @property
     def cost(self) -> Path:
         return self.path / "cost.json"
 

@@ -97,7 +97,10 @@ def test_a_race_writes_what_it_did_and_the_architecture_is_the_winners(raced, da
     assert spent["rows"]["train"] >= sum(x["rows"] for x in finals)
     [shown] = status(raced.run)
     assert shown["decided"] == raced.decided and "race" in shown
-    assert "race.jsonl" in Manifest.read(phase.manifest).values["sums"]
+    assert {"race.jsonl", "hand_made.json"} <= {*Manifest.read(phase.manifest).values["sums"]}
+    beside = Architecture.load(phase.hand_made)
+    assert (beside.name, race["rival"]["name"]) == ("shared_bottom", "shared_bottom (scaled)")
+    assert beside.experts != Architecture.load("shared_bottom").experts and not beside.is_template
 
 
 @pytest.mark.parametrize("patience", [1, 2, None])

@@ -42,11 +42,17 @@ def write_outcome(
     else:
         derived = strategy.derive()
         decisions = list(strategy.decisions(derived))
+    origin = {
+        "dataset": schema.name,
+        "data_hash": schema.data_hash,
+        "seed": session.config.seed,
+    }
+    if race is not None and (beside := race_summary.get("rival")):
+        [raced] = [e for e in race.course.entrants if e.name == beside["name"]]
+        raced.architecture.evolve(provenance=origin).save(folder.hand_made)
     architecture = derived.evolve(
         provenance={
-            "dataset": schema.name,
-            "data_hash": schema.data_hash,
-            "seed": session.config.seed,
+            **origin,
             **ending,
             **derived.provenance,
             **measured_latency(session, derived),
