@@ -155,7 +155,7 @@ def _hand_made_instead(race: Mapping[str, Any]) -> str:
     if rival.get("apart") is not False:
         return ""
     name = rival.get("name")
-    return f"or take {name} (search/hand_made.json): not told apart from what was searched"
+    return f"or take {name}, not told apart from what was searched: search/hand_made.json"
 
 
 def block_name(name: str) -> str:

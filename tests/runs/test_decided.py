@@ -107,7 +107,7 @@ def test_what_would_help():
         ({}, "no hand-made model ran beside: compare it with shared_bottom"),
         (
             {"rival": {**APART, "apart": False}},
-            "or take mmoe (search/hand_made.json): not told apart",
+            "or take mmoe, not told apart from what was searched: search/hand_made.json",
         ),
         ({"rival": APART}, BY_COST),  # shown to be better than the hand-made ones
         ({"rival": {"name": "mmoe"}}, BY_COST),  # its training was not finite
