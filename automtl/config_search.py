@@ -16,17 +16,6 @@ if TYPE_CHECKING:
     StrategyName = str
 else:
     StrategyName = Literal[tuple(STRATEGIES)]
-# Settings that only some searches read
-_OF_A_RACE = """
-    race_candidates race_controls rivals race_epochs race_finalists race_seeds race_checks
-    race_patterns race_halving race_patience scale_rivals
-"""
-_OF_A_SUPERNET = """
-    epochs warmup_epochs batch_size weight_lr weight_momentum weight_decay clip_norm alpha_lr
-    alpha_decay beta_lr beta_decay jsd_weight balancing embedding_optimizer embedding_lr
-    auxiliary_skip cost_weight on_collapse
-"""
-OF_A_RACE, OF_A_SUPERNET = frozenset(_OF_A_RACE.split()), frozenset(_OF_A_SUPERNET.split())
 
 
 class ChoiceSettings(Strict):
@@ -91,6 +80,14 @@ class ChoiceSettings(Strict):
     )
 
 
+# What is neither of a race nor here is read by trainings before the choice, so that a new setting
+# needs no entry
+_OF_EVERY_SEARCH = frozenset(
+    "strategy selection sharing max_flops max_params max_latency_ms latency_rows score_rows".split()
+)
+OF_A_RACE = frozenset(ChoiceSettings.model_fields) - _OF_EVERY_SEARCH
+
+
 class SearchSection(SupernetSettings, StrategySettings, ChoiceSettings):
     """The search."""
 
@@ -142,21 +139,25 @@ class SearchSection(SupernetSettings, StrategySettings, ChoiceSettings):
 
     @property
     def idle(self) -> frozenset[str]:
-        """Settings that this search does not read: other strategies', and those of a race or of a
-        supernet where there is none.
+        """Settings that this search does not read: other strategies', and those of a race, of
+        trainings before anything is chosen, or of a time limit where there is none.
         """
         race = self.selection == "race"
         # before a race that trains nothing else, a strategy only draws
         drawn = race and not self.trains_supernet
-        foreign = frozenset(
+        idle = {
             name
             for name in StrategySettings.model_fields
             if readers(name) and (drawn or self.strategy not in readers(name))
-        )
+        }
         if not race:
+            idle |= OF_A_RACE
+        if drawn:
             # random_search without a race trains by what is of a supernet, too
-            return foreign | OF_A_RACE
-        return foreign if self.trains_supernet else foreign | OF_A_SUPERNET
+            idle |= {*SearchSection.model_fields} - OF_A_RACE - _OF_EVERY_SEARCH
+        if self.max_latency_ms is None:
+            idle |= {"latency_rows"}
+        return frozenset(idle)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -6,8 +6,8 @@ commit make it shipped.
 
 The file is derived_archs/<space>__<dataset>__<tag>.json. Its provenance tells the hashes of data
 and split, the seeds of search and retrains, the scores (mean and standard deviation over retrain
-seeds; test scores where the run was evaluated, and they chose nothing), and what search, retrains
-and the model cost.
+seeds; test scores where the run was evaluated, and they chose nothing), what the search decided, and
+what search, retrains and the model cost.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def scores(entry: Entry) -> dict[str, Any]:
 
 
 def provenance(run: RunDir, entry: Entry, tried: int) -> dict[str, Any]:
-    """Where the architecture comes from."""
+    """Where the architecture comes from, and what its search decided."""
     manifest = Manifest.read(run.search.manifest).values
     retrains = [
         folder
@@ -70,6 +70,7 @@ def provenance(run: RunDir, entry: Entry, tried: int) -> dict[str, Any]:
         "retrain_seeds": seeds,
         "chosen": chosen,
         "method": entry.method,
+        **{name: manifest[name] for name in ("decisions", "race") if name in manifest},
         "versions": manifest.get("versions"),
         "git_revision": manifest.get("git_revision"),
         "scores": scores(entry),

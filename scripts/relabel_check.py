@@ -2,13 +2,15 @@
 in the list of tasks?
 
     python scripts/relabel_check.py census_income --space automtl_small --out relabelled
-    python scripts/relabel_check.py clicks.yaml --set search.epochs=6 --out relabelled --seeds 0,1,2
+    python scripts/relabel_check.py clicks.yaml --set search.epochs=6 --out relabelled --seeds 0,1,2,3,4,5,6,7
 
-Searches twice with the paper's method (`darts`, `argmax`) and the same seed, the second time with the
+Per seed searches twice with the paper's method (`darts`, `argmax`) and the same seed, the second time with the
 tasks in reverse order, and compares what each took. Experts that stay with the place although
 another task stands there were set by the start and L_JSD; experts that go with the task were set by
 the data. Places and tasks whose experts are the same in both readings tell nothing and are not
-counted. A search that is there already in OUT is not run again.
+counted. The tasks of one search depend on each other, so that a seed counts once: for the place or
+for the task, whichever kept the experts of more. The interval is over seeds (Clopper and Pearson
+1934); fewer than six can never tell. A search that is there already in OUT is not run again.
 """
 
 import argparse
@@ -20,14 +22,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from scipy.stats import binomtest
 
 import automtl
 from automtl.config import parse_set
 from automtl.data.spec.dataset import load_dataset
-from automtl.errors import AutoMTLError, ConfigError
+from automtl.errors import AutoMTLError, ConfigError, counted
 from automtl.spaces.architecture import Architecture
 
 PAPER = {"strategy": "darts", "selection": "argmax"}
+LEAST_SEEDS = 6  # of which all must say the same until the 95% interval leaves out one half
+LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,49 @@ class Relabelled:
             if of_place != of_task:
                 answers.append((experts == of_place, experts == of_task))
         return answers
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What all searches say.
+
+    Args:
+        seeds: in how many the place, or the task, kept the experts of more tasks than the other.
+        place: in how many of them the place did.
+    """
+
+    seeds: int
+    place: int
+
+    @classmethod
+    def of(cls, by_seed: Sequence[Sequence[tuple[bool, bool]]]) -> "Verdict":
+        """From each seed's `Relabelled.telling`."""
+        leads = [sum(place - task for place, task in answers) for answers in by_seed]
+        return cls(sum(lead != 0 for lead in leads), sum(lead > 0 for lead in leads))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the share of searches in which the place did: exact, 95%."""
+        if not self.seeds:
+            return 0.0, 1.0
+        ends = binomtest(self.place, self.seeds).proportion_ci(LEVEL, method="exact")
+        return float(ends.low), float(ends.high)
+
+    @property
+    def words(self) -> str:
+        """The answer in one sentence."""
+        low, high = self.interval
+        share = (
+            f"the place kept more in {self.place} of {counted(self.seeds, 'seed')} "
+            f"({LEVEL:.0%} interval {low:.0%} to {high:.0%}), the task in the others"
+        )
+        if low > 0.5:
+            return f"set by the start and L_JSD: {share}"
+        if high < 0.5:
+            return f"set by the data: {share}"
+        return (
+            f"not told apart: {share}; it takes at least {LEAST_SEEDS} seeds, give more (--seeds)"
+        )
 
 
 def reordered(data: str, out: Path) -> str:
@@ -87,7 +135,11 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("data", help="a shipped data set, or the path of a YAML file")
     parser.add_argument("--space", default="automtl_small")
     parser.add_argument("--out", type=Path, required=True, help="folder of the searches")
-    parser.add_argument("--seeds", default="0", help="such as 0,1,2; each is two searches")
+    parser.add_argument(
+        "--seeds",
+        default=",".join(map(str, range(LEAST_SEEDS))),
+        help=f"each is two searches; fewer than {LEAST_SEEDS} can never tell (default: %(default)s)",
+    )
     parser.add_argument("--set", action="append", default=[], help="a setting of the search")
     given = parser.parse_args(words)
     settings: dict[str, Any] = {"space": {"base": given.space}}
@@ -95,27 +147,28 @@ def main(words: Sequence[str] | None = None) -> None:
         for section, values in parse_set(item).items():
             settings[section] = settings.get(section, {}) | values
     other = reordered(given.data, given.out)
-    answers, chance = list[tuple[bool, bool]](), 0.0
+    by_seed, chance = list[list[tuple[bool, bool]]](), 0.0
     for seed in map(int, given.seeds.split(",")):
         first, second = (
             searched(data, given.out / f"{name}-{seed}", seed, dict(settings))
             for data, name in ((given.data, "declared"), (other, "reversed"))
         )
-        answers += Relabelled(first.chosen or (), second.chosen or ()).telling
+        by_seed.append(Relabelled(first.chosen or (), second.chosen or ()).telling)
         chance = 1 / comb(len(first.experts), len((first.chosen or ())[0]))
         print(f"seed {seed}: as declared {first.chosen}, in reverse order {second.chosen}")
+    answers, verdict = [answer for own in by_seed for answer in own], Verdict.of(by_seed)
     if not answers:
         print("nothing can be told: the experts are the same in whatever order they are read")
         return
     place, task = (sum(answer[i] for answer in answers) for i in (0, 1))
     print(
-        f"of {len(answers)} that can tell, {place} kept the experts of their place (set by the start "
-        f"and L_JSD), {task} the experts of their task (set by the data); by chance "
-        f"{len(answers) * chance:.1f} of each"
+        f"of {counted(len(answers), 'task')} that can tell, {place} kept the experts of their place, "
+        f"{task} their own; by chance {len(answers) * chance:.1f} of each"
     )
-    (given.out / "relabelled.json").write_text(
-        json.dumps({"tell": len(answers), "place": place, "task": task, "chance": chance}) + "\n"
-    )
+    print(verdict.words)
+    told = {"tell": len(answers), "place": place, "task": task, "chance": chance}
+    of_seeds = {"seeds": verdict.seeds, "place": verdict.place, "interval": verdict.interval}
+    (given.out / "relabelled.json").write_text(json.dumps({**told, "by_seed": of_seeds}) + "\n")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ def test_the_best_by_validation_is_written_with_its_provenance(tmp_path):
             "state": "done",
             "seed": i,
             "data": {"name": "clicks", "hash": "h", "split_hash": "p"},
+            "decisions": [{"choice": "interaction.0", "seed": i}],
         }
         script["files"].write_json(run / "search" / "manifest.json", manifest)
         for cost in run.glob("retrain/*/cost.json"):
@@ -44,6 +45,7 @@ def test_the_best_by_validation_is_written_with_its_provenance(tmp_path):
         and told["search_seed"] == 1
         and told["chosen"].startswith("best of 3")
         and told["data_hash"] == "h"
+        and list(told["decisions"]) == [{"choice": "interaction.0", "seed": 1}]
     )
     assert told["scores"]["validation"]["MTL-Loss"]["mean"] == pytest.approx(0.30, abs=1e-3)
     assert (
@@ -63,3 +65,4 @@ def test_every_shipped_searched_architecture_says_where_it_comes_from():
             and made.name == name
             and not made.is_template
         )
+        assert "decisions" in made.provenance or "decides nothing" in made.provenance["source"]

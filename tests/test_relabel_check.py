@@ -5,7 +5,7 @@ import json
 import pytest
 
 from automtl.errors import ConfigError
-from scripts.relabel_check import Relabelled, main
+from scripts.relabel_check import LEAST_SEEDS, Relabelled, Verdict, main
 from scripts.small import SPACE, write_dataset
 
 
@@ -15,6 +15,20 @@ def test_experts_of_the_place_and_of_the_task_are_counted_apart():
     assert Relabelled((a, b, c), (c, b, a)).telling == [(False, True), (False, True)]
     assert Relabelled((a, a), (a, a)).telling == []
     assert Relabelled((a, b), (c, a)).telling == [(False, True), (False, False)]
+
+
+def test_a_seed_counts_once_and_too_few_never_tell():
+    place, task, neither = (True, False), (False, True), (False, False)
+    mixed = Verdict.of([[place] * 7, [place, place, task], [task, neither], [place, task], []])
+    assert (mixed.seeds, mixed.place) == (3, 2)
+    for side, words in ((place, "set by the start"), (task, "set by the data")):
+        few = Verdict.of([[side] * 7] * (LEAST_SEEDS - 1))
+        enough = Verdict.of([[side]] * LEAST_SEEDS)
+        assert few.words.startswith("not told apart") and enough.words.startswith(words)
+    # Clopper and Pearson's limits, of none and of all: (alpha / 2)^(1 / n)
+    assert Verdict(6, 6).interval == pytest.approx((0.025 ** (1 / 6), 1.0))
+    assert Verdict(6, 0).interval == pytest.approx((0.0, 1 - 0.025 ** (1 / 6)))
+    assert Verdict.of([]).words.startswith("not told apart")
 
 
 def test_both_orders_are_searched_and_what_is_there_is_not_again(tmp_path, capsys):
@@ -27,10 +41,12 @@ def test_both_orders_are_searched_and_what_is_there_is_not_again(tmp_path, capsy
         "search.batch_size=64",
         f"data.dir={tmp_path / 'cache'}",
     ]
-    words = [str(data), "--out", str(out), *(word for item in sets for word in ("--set", item))]
+    words = [str(data), "--seeds=0", f"--out={out}"]
+    words += [word for item in sets for word in ("--set", item)]
     main(words)
     told = capsys.readouterr().out
-    assert "as declared ((" in told and ("that can tell" in told or "nothing can be told" in told)
+    assert "as declared ((" in told
+    assert "not told apart: the place" in told or "nothing can be told" in told
     orders = [
         json.loads((out / f"{name}-0" / "search" / "architecture.json").read_text())["tasks"]
         for name in ("declared", "reversed")

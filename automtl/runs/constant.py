@@ -26,8 +26,7 @@ def remarks(seeds: Sequence[Mapping[str, Any]]) -> list[str]:
     """
     by_name = _by_name(seeds)
     return [
-        f"{_WORDS[verdict]} ({_MEANS}): "
-        + ", ".join(_item(key[1], by_name[key], verdict) for key in keys)
+        f"{_WORDS[verdict]} ({_MEANS}): " + ", ".join(_item(key[1], by_name[key]) for key in keys)
         for verdict, keys in _flagged(by_name).items()
     ]
 
@@ -54,7 +53,7 @@ def _flagged(
     by_name: Mapping[tuple[bool, str], Sequence[Mapping[str, Any]]],
 ) -> dict[str, list[tuple[bool, str]]]:
     by_verdict = {
-        verdict: [key for key, gaps in by_name.items() if _worst(gaps) == verdict]
+        verdict: [key for key, gaps in by_name.items() if _verdict(gaps) == verdict]
         for verdict in _WORDS
     }
     return {verdict: keys for verdict, keys in by_verdict.items() if keys}
@@ -126,15 +125,21 @@ def _gaps(figures: Mapping[str, Any]) -> dict[tuple[bool, str], dict[str, Any]]:
     }
 
 
-def _worst(gaps: Sequence[Mapping[str, Any]]) -> str:
-    return next(
-        (verdict for verdict in _WORDS if any(gap.get("verdict") == verdict for gap in gaps)),
-        "better",
-    )
+def _verdict(gaps: Sequence[Mapping[str, Any]]) -> str:
+    """The verdict on the mean over seeds: where they do not agree, by the mean of their limits,
+    which is an interval over the rows that all are judged on, at least as wide as the mean's own.
+    """
+    verdicts = [gap.get("verdict") for gap in gaps]
+    if all(verdict == verdicts[0] for verdict in verdicts):
+        return next((verdict for verdict in _WORDS if verdict == verdicts[0]), "better")
+    limits = [(gap.get("low"), gap.get("high")) for gap in gaps]
+    if not all(isinstance(limit, int | float) for ends in limits for limit in ends):
+        return "not shown"
+    low, high = map(fmean, zip(*limits, strict=True))
+    return "worse" if low > 0 else "better" if high < 0 else "not shown"
 
 
-def _item(name: str, gaps: Sequence[Mapping[str, Any]], verdict: str) -> str:
+def _item(name: str, gaps: Sequence[Mapping[str, Any]]) -> str:
     constant = fmean(gap["loss"] for gap in gaps)
     figures = f"{name} {constant + fmean(gap['difference'] for gap in gaps):.5f} for {constant:.5f}"
-    count = sum(gap.get("verdict") == verdict for gap in gaps)
-    return figures if len(gaps) == 1 else f"{figures} ({count} of {len(gaps)} seeds)"
+    return figures if len(gaps) == 1 else f"{figures} (mean of {len(gaps)} seeds)"

@@ -16,6 +16,9 @@ from automtl.training.checkpoint_state import Count, State, parse, require, requ
 
 PASSES = 10  # the last so many are looked at, and as many it takes
 LEVEL = 0.95
+# of the correlation of successive passes: above it ten passes are hardly more than one
+MOST_CORRELATION = 0.8
+LEAST_FREEDOM = 3.0  # with fewer degrees no alpha would be told to move
 
 
 class _State(State):
@@ -61,15 +64,17 @@ class AlphaGradients:
 
     def motion(self, alpha: nn.Parameter, first: int, second: int) -> Motion:
         """Whether two candidates of a block still part: "moving" where the mean over passes of the
-        difference of their gradients is told apart from 0 (Student's t, 95%), else "settled"; with
-        fewer than 10 passes "unknown".
+        difference of their gradients is told apart from 0 (Student's t, 95%, with as many passes as
+        count as independent), else "settled": not shown to move; with fewer than 10 passes
+        "unknown".
         """
         if len(self._means) < PASSES:
             return "unknown"
         start = next(s for s, a in zip(self._starts, self._alphas, strict=True) if a is alpha)
         gaps = self._means[:, start + first] - self._means[:, start + second]
-        error = float(gaps.std()) / math.sqrt(PASSES)
-        limit = float(stdtrit(PASSES - 1, 0.5 + LEVEL / 2))
+        count = effective(gaps)
+        error = float(gaps.std()) / math.sqrt(count)
+        limit = float(stdtrit(max(count - 1, LEAST_FREEDOM), 0.5 + LEVEL / 2))
         return "moving" if abs(float(gaps.mean())) > limit * error else "settled"
 
     def state_dict(self) -> dict[str, Any]:
@@ -94,3 +99,17 @@ class AlphaGradients:
         require_tensors(owned, {"total": saved.total, "means": saved.means}, "alpha_gradients")
         self._total = saved.total.to(self._total.device).clone()
         self._means, self._count = saved.means.to(self._total.device).clone(), saved.count
+
+
+def effective(values: Tensor) -> float:
+    """How many independent values tell as much of a mean as successive ones do: n (1 - r) / (1 + r)
+    with the correlation r of neighbours, whose bias (1 + 4 r) / n (Marriott and Pope 1954) is taken
+    off; r is between 0 and .8. Shape: (n,), n above 4.
+    """
+    n, away = len(values), values - values.mean()
+    whole = float(away @ away)
+    if whole == 0:
+        return float(n)
+    r = (n * float(away[1:] @ away[:-1]) / whole + 1) / (n - 4)
+    r = min(max(r, 0.0), MOST_CORRELATION)
+    return n * (1 - r) / (1 + r)

@@ -11,7 +11,8 @@ from automtl.spaces.equivalence import form
 from automtl.strategies.encoding import Genome, SpaceEncoding
 
 ONE_SUPERNET = "one supernet's belief"
-BY_BETA = "set by the start and L_JSD, not by the data"
+# L_JSD and the start alone can set a pattern, and so can a draw: only a check tells
+BY_BETA = "not known to come from the data; scripts/relabel_check.py tries that"
 BY_START = "set by the start alone: the search ended in its warm-up, before beta was trained"
 
 

@@ -5,8 +5,8 @@ A forward pass over a row is one pass, and every use of a row costs so many of t
 training row three (its backward pass is two), a first-order alpha row two (weights get no
 gradient), a scored row one. A pass counts what a network's candidates compute one by one: a fused
 choice block merges them into other products, on small batches more operations in less time.
-Evaluation on validation rows, the epochs' diagnostics and what balancing by gradients adds are not
-counted: they choose nothing, or are told apart in `balancing`.
+The pass over B rows that judges each epoch of a strategy, the epochs' diagnostics and what
+balancing by gradients adds are not counted; the last is told apart in `balancing`.
 """
 
 import contextlib

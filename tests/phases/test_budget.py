@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from automtl.config import RunConfig, resolve
+from automtl.config_search import SearchSection
 from automtl.errors import ConfigError
 from automtl.phases.race.course import Schedule
 from automtl.phases.run.opening import training_session
@@ -206,6 +207,18 @@ def replace_source(held, given):
     return held.model_copy(update={"data": given.data})
 
 
+def test_a_race_over_draws_reads_what_is_of_a_race_and_of_every_search():
+    read = {*SearchSection.model_fields} - SearchSection().idle
+    of_a_race = {name for name in read if name.startswith("race_")}
+    assert len(of_a_race) == 9
+    assert read - of_a_race == {
+        *("strategy", "selection", "rivals", "scale_rivals", "sharing", "score_rows"),
+        *("max_flops", "max_params", "max_latency_ms"),
+    }
+    timed = SearchSection(max_latency_ms=1.0)
+    assert SearchSection().idle - timed.idle == {"latency_rows"}
+
+
 def test_a_plan_shows_the_split(dataset):
     plan = plan_search(config(dataset, "search.selection=race"), budget="900000rows")
     assert "epochs of the supernet" in plan.budget and "a race of" in plan.budget
@@ -223,6 +236,17 @@ def test_a_setting_that_the_search_does_not_read_is_refused(dataset, tmp_path):
             "does not read it, got 2.0; or set search.strategy=snas or search.strategy=gdas",
         ),
         ((*PAPER, "search.race_checks=1"), "got 1; or set search.selection=race"),
+        ((*PAPER, "search.latency_rows=8"), "got 8; or set search.max_latency_ms"),
+        *(
+            ((f"search.{setting}",), "or set search.strategy=darts")
+            for setting in (
+                "random_lr=.01",
+                "collapse_skip=.9",
+                "collapse_growth=2",
+                "cost_of=parameters",
+                "gradient_conflict=false",
+            )
+        ),
     ):
         with pytest.raises(ConfigError) as caught:
             search(bare(dataset, *sets), out=tmp_path / "run")

@@ -34,19 +34,33 @@ def test_one_seed() -> None:
     assert (loss_of(made), metrics_of(made), known([made])) == (0.5, {"click": {"auc": 0.5}}, True)
 
 
-def test_several_seeds_are_counted_and_the_worst_verdict_is_said_once() -> None:
-    made = [
-        figures(gap(0.5, d, verdict))
-        for d, verdict in [(0.1, "worse"), (0.3, "worse"), (0.02, "not shown"), (-0.02, "better")]
-    ]
-    assert remarks(made) == [
+def seeds_of(*differences: float, half: float = 0.05) -> list[dict[str, Any]]:
+    """A model's seeds, with the interval over rows of each."""
+    made = []
+    for d in differences:
+        verdict = "worse" if d > half else "better" if d < -half else "not shown"
+        made.append(
+            figures({**gap(0.5, d, verdict), "low": round(d - half, 9), "high": round(d + half, 9)})
+        )
+    return made
+
+
+def test_several_seeds_are_judged_by_their_mean() -> None:
+    [said] = remarks(seeds_of(0.1, 0.3, 0.02, -0.02))
+    assert said == (
         "worse than the constant (predicting the training rows' base rates): MTL-Loss 0.60000 "
-        "for 0.50000 (2 of 4 seeds)"
-    ]
-    [said] = remarks(made[2:])
-    assert said.startswith("not shown to be better") and said.endswith(
-        "MTL-Loss 0.50000 for 0.50000 (1 of 2 seeds)"
+        "for 0.50000 (mean of 4 seeds)"
     )
+    # one seed that is worse does not make a model so, nor one that is better
+    assert remarks(seeds_of(0.1, -0.2, -0.2)) == []
+    for mixed in (seeds_of(0.1, -0.1), seeds_of(0.1, 0.0, 0.0), seeds_of(-0.2, 0.05, 0.0)):
+        [said] = remarks(mixed)
+        assert said.startswith("not shown to be better than the constant")
+    # of few rows there is no interval
+    [said] = remarks([figures(gap(0.5, d, v)) for d, v in ((0.1, "worse"), (-0.3, "better"))])
+    assert said.startswith("not shown") and said.endswith("0.40000 for 0.50000 (mean of 2 seeds)")
+    [said] = remarks([figures(gap(0.5, d, "worse")) for d in (0.1, 0.3)])
+    assert said.startswith("worse than the constant")
 
 
 def test_nothing_is_said_of_a_better_model() -> None:

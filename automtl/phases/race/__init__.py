@@ -1,1 +1,1 @@
-"""The race: candidates of a search trained alone by successive halving, and what that decides."""
+"""The race: candidates of a search trained alone, and what that decides."""

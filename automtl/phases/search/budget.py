@@ -111,6 +111,8 @@ def _reader(name: str, search: SearchSection) -> str:
     own = readers(name)
     if name in OF_A_RACE:
         return "search.selection=race"
+    if name == "latency_rows":
+        return "search.max_latency_ms"
     if search.strategy in own:
         return "search.selection=argmax"
     drawing = search.selection == "race"  # random_search then only draws: it reads none of its own
