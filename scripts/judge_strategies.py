@@ -7,8 +7,8 @@ any table exists.
 TABLE is a shipped table's name or a Parquet file of `automtl benchmark`. A line of the scores is
 {"strategy": NAME, "seed": N, "scores": {ARCHITECTURE: LOSS, ...}}: what one supernet, trained with
 that seed, says of every architecture of the table, less being better. A line of the derived is
-{"strategy": NAME, "seed": N, "losses": [...]}: validation losses of what the search of that seed
-derived, trained as the table's architectures are with two seeds that no choice has seen.
+{"strategy": NAME, "seed": N, "losses": {"2": LOSS, "3": LOSS}}: validation losses of what the search
+of that seed derived, by training seed: two of those of the table's groups, which no choice has seen.
 
 The rule:
   1. gate: ICC of at least .3 without the worst interaction (`automtl.benchmarks.gate`), or the
@@ -19,7 +19,8 @@ The rule:
      above 0 (2,000 resamples of architectures within interactions x supernets). Told beside: the
      tau attainable with two seeds, (2 / pi) asin sqrt(2 r / (1 + r)).
   3. G = (M - L) / (M - T) with T, M the means on fresh seeds of the table's 8 best and of its 8
-     random architectures, L what was derived: over 10 search seeds a mean of at least .7 and a
+     random architectures, L what was derived, all less what their seeds add to every architecture
+     (added when tables had shown that they do): over 10 search seeds a mean of at least .7 and a
      one-sided 95% lower limit (t over searches) of at least .5. A strategy whose lower limit is not
      above the G of the best interaction alone has found one choice and is reported so.
   4. cost: strategies that train architectures alone (random, successive halving by 3, TPE) are
@@ -52,7 +53,7 @@ DRAWS = (8, 16, 32)
 REPLAYED = ("random", "halving", "tpe")
 FORMS: dict[str, Callable[[Any], Any]] = {
     "scores": dict,
-    "losses": lambda losses: [float(loss) for loss in losses],
+    "losses": lambda losses: {int(seed): float(loss) for seed, loss in losses.items()},
 }
 
 
@@ -63,7 +64,7 @@ def read(path: Path, key: str) -> dict[str, dict[int, Any]]:
         try:
             held = parse_json(line.encode())
             strategy, seed, value = str(held["strategy"]), int(held["seed"]), FORMS[key](held[key])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             rule = f"must be JSON with strategy, seed and {key}"
             raise DataError(f"{path}, line {number}", rule, error) from error
         if seed in found.setdefault(strategy, {}):

@@ -48,9 +48,9 @@ def scores(strategy, noise, effects=EFFECTS, seeds=3):
 
 def test_every_part_is_judged_and_told(path, tmp_path, capsys):
     given = lines(tmp_path / "s", [*scores("good", 0.003), *scores("blind", 9.0)])
-    made = [{"strategy": "good", "seed": s, "losses": [0.501, 0.502]} for s in range(10)]
-    made += [{"strategy": "poor", "seed": s, "losses": [0.53]} for s in range(10)]
-    made += [{"strategy": "few", "seed": s, "losses": [0.501]} for s in range(9)]
+    made = [{"strategy": "good", "seed": s, "losses": {"2": 0.501, "3": 0.502}} for s in range(10)]
+    made += [{"strategy": "poor", "seed": s, "losses": {"2": 0.53}} for s in range(10)]
+    made += [{"strategy": "few", "seed": s, "losses": {"4": 0.501}} for s in range(9)]
     out = tmp_path / "told.json"
     arguments = ["--scores", given, "--derived", lines(tmp_path / "d", made), "--json", str(out)]
     main([str(path), *arguments, "--resamples", "50", "--order-resamples", "200"])
@@ -128,3 +128,9 @@ def test_lines_that_say_something_else_are_refused(path, tmp_path, line, message
     given.write_text(json.dumps(scores("good", 0.0)[0]) + "\n" + line + "\n")
     with pytest.raises(DataError, match=message):
         main([str(path), "--scores", str(given), "--order-resamples", "20"])
+
+
+def test_losses_are_told_by_training_seed(path, tmp_path):
+    given = lines(tmp_path / "d", [{"strategy": "x", "seed": 0, "losses": [0.5]}])
+    with pytest.raises(DataError, match="line 1: must be JSON with strategy, seed and losses"):
+        main([str(path), "--derived", given, "--resamples", "1"])

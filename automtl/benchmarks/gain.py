@@ -1,14 +1,18 @@
 """What searches are worth: where the models that they derived lie between a random draw of the
 space and the best that a table knows.
+
+All three are told at the same seeds: what a training seed adds to all architectures alike must not
+pass for a search's.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
 import pandas as pd
 
+from automtl.benchmarks._seeds import seed_effects, without_seed_effects
 from automtl.benchmarks.order import truth
 from automtl.benchmarks.tables import DRAWN, FRESH
 from automtl.errors import DataError
@@ -19,7 +23,8 @@ NEEDED, NEEDED_LOWER = 0.7, 0.5  # of the mean over searches, and of its lower l
 
 @dataclass(frozen=True)
 class Marks:
-    """The scale that a model's loss is measured on, of validation rows and fresh seeds.
+    """The scale that a model's loss is measured on, of validation rows and fresh seeds; losses of
+    other seeds are told less what their seed adds (`seed_effects`).
 
     Args:
         best: T, the mean of the table's group of best architectures, chosen on B rows.
@@ -78,7 +83,7 @@ def marks(table: pd.DataFrame) -> Marks:
         DataError: they have not, or the best are no better than the random ones, so that the table
             has nothing to find.
     """
-    fresh = table[(table["kind"] == DRAWN) & (table["stage"] == FRESH) & table["loss"].notna()]
+    fresh = _fresh(without_seed_effects(table))
     means = fresh.groupby("architecture")["loss"].mean()
     sides = {}
     for name in ("best", "random"):
@@ -102,23 +107,36 @@ def marks(table: pd.DataFrame) -> Marks:
     return levels
 
 
-def gain(derived: Mapping[int, Sequence[float]], table: pd.DataFrame) -> Gain:
+def _fresh(table: pd.DataFrame) -> pd.DataFrame:
+    return table[(table["kind"] == DRAWN) & (table["stage"] == FRESH) & table["loss"].notna()]
+
+
+def gain(derived: Mapping[int, Mapping[int, float]], table: pd.DataFrame) -> Gain:
     """G of what searches derived.
 
     Args:
-        derived: per search seed the validation losses of the derived model, trained as the table's
-            are with seeds that no choice has seen.
+        derived: per search seed the validation losses of the derived model by training seed, of
+            those that the table's groups were trained with, and that no choice has seen.
         table: of `load`.
 
     Raises:
-        DataError: no search, one without a loss or with one that is not finite; as of `marks`.
+        DataError: no search, one without a loss, with one that is not finite or of another seed;
+            as of `marks`.
     """
     if not derived or not all(len(losses) for losses in derived.values()):
         raise DataError("derived", "must hold a loss of one search or more, and of each", derived)
-    losses = [fmean(values) for values in derived.values()]
+    levels, effects = marks(table), seed_effects(table)
+    seeds = sorted({int(seed) for seed in _fresh(table)["seed"]} & effects.keys())
+    if others := sorted({seed for losses in derived.values() for seed in losses} - {*seeds}):
+        rule = f"must be of the training seeds of the table's groups, {', '.join(map(str, seeds))}"
+        todo = "train the derived models with these: what a seed adds to all is known of them"
+        raise DataError("derived", rule, ", ".join(map(str, others)), todo)
+    losses = [
+        fmean(loss - effects[seed] for seed, loss in by_seed.items())
+        for by_seed in derived.values()
+    ]
     if not all(map(math.isfinite, losses)):
         raise DataError("derived", "must be finite losses", losses)
-    levels = marks(table)
     values = tuple(levels.gain(loss) for loss in losses)
     mean, lower = fmean(values), None
     if len(values) > 1:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from automtl.benchmarks._seeds import without_seed_effects
 from automtl.benchmarks._statistics import RESAMPLES, attainable_interval, attainable_tau, seed_tau
 from automtl.benchmarks.tables import first_part
 from automtl.errors import ConfigError, DataError
@@ -99,12 +100,12 @@ def _of(value: float, interval: Interval) -> str:
 
 def truth(table: pd.DataFrame) -> pd.DataFrame:
     """Per drawn architecture the mean losses over its seeds, failed ones left out: `loss` on
-    validation, `loss_b`, `stratum`, `flops` and `parameters`.
+    validation, less what each seed adds to all, `loss_b`, `stratum`, `flops` and `parameters`.
 
     Raises:
-        DataError: there are fewer than three.
+        DataError: there are fewer than three, or seeds have no architectures in common.
     """
-    known = first_part(table).groupby("architecture", sort=True)
+    known = first_part(without_seed_effects(table)).groupby("architecture", sort=True)
     frame = known.agg(
         {"loss": "mean", "loss_b": "mean", "stratum": "first", "flops": "first"}
         | {"parameters": "first"}

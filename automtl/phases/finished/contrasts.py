@@ -1,8 +1,8 @@
 """One model against another in one metric: Welch's test over independent trainings, corrected
 within its family, in words.
 
-Two models' equal seed numbers are no pair: they have as little in common as unequal ones
-(measured), so that figures are never compared seed by seed.
+Two models' equal seed numbers are taken for no pair. Where they have something in common the
+intervals here are too wide, not too narrow.
 """
 
 from collections.abc import Mapping, Sequence
