@@ -10,15 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+import numpy as np
 import pandas as pd
 
 from automtl.benchmarks._seeds import seed_effects, without_seed_effects
+from automtl.benchmarks.gate import lets_judge
 from automtl.benchmarks.order import truth
 from automtl.benchmarks.tables import DRAWN, FRESH
-from automtl.errors import DataError
+from automtl.errors import ConfigError, DataError, counted
 from automtl.statistics import LEVEL, half_width
 
 NEEDED, NEEDED_LOWER = 0.7, 0.5  # of the mean over searches, and of its lower limit
+LEAST_SEARCHES = 10
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,22 @@ class Marks:
         """G = (M - L) / (M - T): 1 is as good as the best known, 0 is a random draw."""
         return (self.random - loss) / (self.random - self.best)
 
+    def of_searches(self, losses: np.ndarray) -> tuple[float, float]:
+        """The mean G of replayed searches, and the one-sided 95% limit to expect of the mean of
+        `LEAST_SEARCHES` such searches.
+
+        Args:
+            losses: (R,) of what each one picked, as a `Replay` has them.
+
+        Raises:
+            ConfigError: there are fewer than two.
+        """
+        if len(losses) < 2:
+            raise ConfigError("losses", "must be of two searches or more", len(losses))
+        gains = (self.random - losses) / (self.random - self.best)
+        half = half_width(float(gains.std(ddof=1)), LEAST_SEARCHES, 2 * LEVEL - 1)
+        return float(gains.mean()), float(gains.mean()) - half
+
 
 @dataclass(frozen=True)
 class Gain:
@@ -49,26 +68,36 @@ class Gain:
     Args:
         values: one per search, of the mean loss of what it derived.
         mean: of them.
-        lower: one-sided 95% limit of the mean (Student's t over searches; T and M are taken as they
-            are); None for one search.
+        lower: one-sided 95% limit of the mean (Student's t over searches; T, M and seeds' effects
+            are taken as they are); None for one search.
         interaction: G of choosing the interaction only.
+        ranks: whether the gate lets the table judge.
     """
 
     values: tuple[float, ...]
     mean: float
     lower: float | None
     interaction: float
+    ranks: bool
 
     @property
     def passed(self) -> bool:
-        """Whether the strategy may be a default by this table."""
-        return self.mean >= NEEDED and self.lower is not None and self.lower >= NEEDED_LOWER
+        """Whether the strategy may be a default by this table: enough searches, on one past the
+        gate.
+        """
+        reached = self.mean >= NEEDED and self.lower is not None and self.lower >= NEEDED_LOWER
+        return reached and self.ranks and len(self.values) >= LEAST_SEARCHES
 
     @property
     def words(self) -> str:
         """The verdict for people."""
         limit = "no limit, of one search" if self.lower is None else f"at least {self.lower:.2f}"
-        words = f"G {self.mean:.2f} ({limit}; one-sided 95%) over {len(self.values)} searches"
+        count = counted(len(self.values), "search", "searches")
+        words = f"G {self.mean:.2f} ({limit}; one-sided 95%) over {count}"
+        if len(self.values) < LEAST_SEARCHES:
+            words += f", where the rule asks for {LEAST_SEARCHES}"
+        if not self.ranks:
+            words += ", on a table that cannot rank architectures"
         if self.lower is None or self.lower <= self.interaction:
             words += (
                 f", not shown to be better than the best interaction alone ({self.interaction:.2f})"
@@ -141,4 +170,4 @@ def gain(derived: Mapping[int, Mapping[int, float]], table: pd.DataFrame) -> Gai
     mean, lower = fmean(values), None
     if len(values) > 1:
         lower = mean - half_width(stdev(values), len(values), 2 * LEVEL - 1)
-    return Gain(values, mean, lower, levels.gain(levels.interaction))
+    return Gain(values, mean, lower, levels.gain(levels.interaction), lets_judge(table))

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from automtl.benchmarks.gain import gain, marks
-from automtl.errors import DataError
+from automtl.errors import ConfigError, DataError
 from tests.benchmarks.tables import frame
 
 EFFECTS = np.linspace(0, 0.047, 48)  # architecture i loses .5 + i / 1000
@@ -51,6 +51,27 @@ def test_g_over_searches_and_its_lower_limit(table):
     assert good.passed and "not shown to be better" not in good.words
     one = gain({0: {4: 0.5015}}, table)
     assert one.mean == pytest.approx(1) and one.lower is None and not one.passed
+
+
+def test_what_passes_is_what_the_rule_asks_for(table):
+    nine = gain({s: {2: 0.5019 + 1e-4 * s} for s in range(9)}, table)
+    assert nine.lower > 0.9 and not nine.passed and "9 searches, where the rule asks" in nine.words
+    noise = table.assign(loss=np.random.default_rng(0).permutation(table["loss"]))
+    noise.attrs = table.attrs
+    best = marks(noise).best
+    found = gain({s: {2: best - 0.01 + 1e-4 * s} for s in range(10)}, noise)
+    assert found.lower > 0.9 and not found.passed
+    assert "10 searches, on a table that cannot rank architectures" in found.words
+
+
+def test_replayed_searches_have_the_limit_of_ten(table):
+    losses = np.random.default_rng(1).normal(0.505, 0.004, 1000)
+    mean, lower = marks(table).of_searches(losses)
+    gains = (0.52 - losses) / (0.52 - 0.5015)
+    half = stats.t.ppf(0.95, 9) * gains.std(ddof=1) / np.sqrt(10)
+    assert (mean, lower) == pytest.approx((gains.mean(), gains.mean() - half))
+    with pytest.raises(ConfigError, match="losses: must be of two searches or more, got 1"):
+        marks(table).of_searches(losses[:1])
 
 
 def test_a_search_that_found_one_choice_is_reported_so(table):
