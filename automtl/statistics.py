@@ -1,7 +1,8 @@
 """Statistics of a few trainings: differences of means, margins, families of tests, power.
 
-Seeds number trainings and pair nothing: two models' seed 0 have as little to do with each other as
-seed 0 and seed 1 (measured), so that means are compared by Welch's way, never in pairs.
+Seeds number trainings and pair nothing, so that means are compared by Welch's way. Trainings of one
+seed may be lucky together (on two of three tables they are): an interval of means over the same
+seeds is too wide, and means over different seeds are no fair comparison.
 """
 
 import math

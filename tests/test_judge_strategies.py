@@ -48,9 +48,9 @@ def scores(strategy, noise, effects=EFFECTS, seeds=3):
 
 def test_every_part_is_judged_and_told(path, tmp_path, capsys):
     given = lines(tmp_path / "s", [*scores("good", 0.003), *scores("blind", 9.0)])
-    made = [{"strategy": "good", "seed": s, "losses": [0.501, 0.502]} for s in range(10)]
-    made += [{"strategy": "poor", "seed": s, "losses": [0.53]} for s in range(10)]
-    made += [{"strategy": "few", "seed": s, "losses": [0.501]} for s in range(9)]
+    made = [{"strategy": "good", "seed": s, "losses": {"2": 0.501, "3": 0.502}} for s in range(10)]
+    made += [{"strategy": "poor", "seed": s, "losses": {"2": 0.53}} for s in range(10)]
+    made += [{"strategy": "few", "seed": s, "losses": {"4": 0.501}} for s in range(9)]
     out = tmp_path / "told.json"
     arguments = ["--scores", given, "--derived", lines(tmp_path / "d", made), "--json", str(out)]
     main([str(path), *arguments, "--resamples", "50", "--order-resamples", "200"])
@@ -65,13 +65,16 @@ def test_every_part_is_judged_and_told(path, tmp_path, capsys):
         ("few", False),
     ]
     assert told["gate"] and "order: good: passed: tau +0." in said
-    assert "G: few: NOT passed (fewer than 10 search seeds)" in said
+    assert (
+        "G: few: NOT passed: G 1." in said and "over 9 searches, where the rule asks for 10" in said
+    )
     assert "order: blind: NOT passed" in said and "NOT shown to order" in said
     draws = [(r["strategy"], r["draws"]) for r in told["replay"]]
     assert draws == [(n, d) for n in ("random", "halving", "tpe") for d in (8, 16, 32, 48)]
     whole = next(r for r in told["replay"] if r["draws"] == 48)
     assert whole["G"] == pytest.approx(1.0, abs=0.1), "all trained: the best is known"
     first, last = (next(r for r in told["replay"] if r["draws"] == d) for d in (8, 48))
+    assert all(r["limit"] <= r["G"] for r in told["replay"]) and ", limit 0." in said
     assert first["G"] < last["G"] and first["cost"] < last["cost"]
 
 
@@ -80,7 +83,7 @@ def test_two_supernets_are_too_few_and_a_budget_sets_the_draws(path, tmp_path, c
     budget = 12 * 140 * (3 * 3 * ROWS["fit"])
     main([str(path), "--scores", given, "--budget", str(budget), "--resamples", "20"])
     said = capsys.readouterr().out
-    assert "order: good: NOT passed (fewer than 3 supernet seeds): tau" in said
+    assert "order: good: NOT passed: tau" in said and "(the rule asks for 3)" in said
     [random] = [line for line in said.splitlines() if line.startswith("replay: random")]
     [halving] = [line for line in said.splitlines() if line.startswith("replay: halving")]
     number = [int(line.split(", ")[1].split()[0]) for line in (random, halving)]
@@ -128,3 +131,9 @@ def test_lines_that_say_something_else_are_refused(path, tmp_path, line, message
     given.write_text(json.dumps(scores("good", 0.0)[0]) + "\n" + line + "\n")
     with pytest.raises(DataError, match=message):
         main([str(path), "--scores", str(given), "--order-resamples", "20"])
+
+
+def test_losses_are_told_by_training_seed(path, tmp_path):
+    given = lines(tmp_path / "d", [{"strategy": "x", "seed": 0, "losses": [0.5]}])
+    with pytest.raises(DataError, match="line 1: must be JSON with strategy, seed and losses"):
+        main([str(path), "--derived", given, "--resamples", "1"])

@@ -117,6 +117,13 @@ def judgeable(table: pd.DataFrame) -> bool:
     return len(sizes) > 1 and int(sizes.max()) > 1
 
 
+def lets_judge(table: pd.DataFrame) -> bool:
+    """Whether the gate lets a table judge searches. Of sealed architectures alone it does: it may
+    not look at them, and was asked of the others before.
+    """
+    return bool(table["sealed"].astype(bool).all()) or (judgeable(table) and gate(table).passed)
+
+
 def best_architectures(table: pd.DataFrame, count: int) -> list[str]:
     """The architectures of least predicted loss on B rows, best first; sealed ones are not looked
     at.

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from automtl.benchmarks._seeds import without_seed_effects
 from automtl.benchmarks._statistics import RESAMPLES, attainable_interval, attainable_tau, seed_tau
+from automtl.benchmarks.gate import lets_judge
 from automtl.benchmarks.tables import first_part
-from automtl.errors import ConfigError, DataError
+from automtl.errors import ConfigError, DataError, counted
 from automtl.statistics import LEVEL, Interval
 
 Scores = Mapping[str, float]  # by architecture; less is better, as of losses
 LEAST_TWICE = 3  # architectures trained twice, for what is attainable
+LEAST_SUPERNETS = 3  # by the rule: one supernet says nothing of the next
 # architectures with which an order is judged: of a few in perfect order every resample is perfect,
 # as if it had no error
 LEAST = 12
@@ -59,7 +62,9 @@ class OrderVerdict:
             than `LEAST_TWICE` architectures were trained twice.
         attainable_interval: its 95% interval over architectures.
         architectures: n.
-        supernets: S; with one of them the intervals say nothing of other supernet seeds.
+        supernets: S; with one of them the intervals say nothing of other supernet seeds, and with
+            three little: their spread is right in the mean, but three may be alike by chance.
+        ranks: whether the gate lets the table judge.
     """
 
     tau: float
@@ -71,11 +76,15 @@ class OrderVerdict:
     attainable_interval: Interval | None
     architectures: int
     supernets: int
+    ranks: bool
 
     @property
     def passed(self) -> bool:
-        """Whether every baseline is beaten over all and within interactions."""
-        return all(baseline.beaten for baseline in self.baselines.values())
+        """Whether every baseline is beaten over all and within interactions, by so many supernets
+        and on such a table as the rule asks for.
+        """
+        beaten = all(baseline.beaten for baseline in self.baselines.values())
+        return beaten and self.ranks and self.supernets >= LEAST_SUPERNETS
 
     @property
     def words(self) -> str:
@@ -83,14 +92,22 @@ class OrderVerdict:
         words = (
             f"tau {_of(self.tau, self.interval)}, within interactions "
             f"{_of(self.within, self.within_interval)}, over {self.architectures} architectures "
-            f"and {self.supernets} supernets"
+            f"and {counted(self.supernets, 'supernet')}"
         )
         if self.attainable is not None and self.attainable_interval is not None:
             words += f"; attainable with two seeds {_of(self.attainable, self.attainable_interval)}"
         unbeaten = [name for name, beside in self.baselines.items() if not beside.beaten]
-        if not unbeaten:
-            return f"{words}. It orders architectures better than every baseline"
-        return f"{words}. NOT shown to order architectures better than {', '.join(unbeaten)}"
+        if unbeaten:
+            return f"{words}. NOT shown to order architectures better than {', '.join(unbeaten)}"
+        if not self.ranks:
+            return f"{words}. On a table that cannot rank architectures this shows nothing"
+        if self.supernets < LEAST_SUPERNETS:
+            few = "this supernet orders" if self.supernets == 1 else "these supernets order"
+            return (
+                f"{words}. On this table {few} architectures better than every baseline; of other "
+                f"seeds too few were looked at (the rule asks for {LEAST_SUPERNETS})"
+            )
+        return f"{words}. It orders architectures better than every baseline"
 
 
 def _of(value: float, interval: Interval) -> str:
@@ -99,12 +116,12 @@ def _of(value: float, interval: Interval) -> str:
 
 def truth(table: pd.DataFrame) -> pd.DataFrame:
     """Per drawn architecture the mean losses over its seeds, failed ones left out: `loss` on
-    validation, `loss_b`, `stratum`, `flops` and `parameters`.
+    validation, less what each seed adds to all, `loss_b`, `stratum`, `flops` and `parameters`.
 
     Raises:
-        DataError: there are fewer than three.
+        DataError: there are fewer than three, or seeds have no architectures in common.
     """
-    known = first_part(table).groupby("architecture", sort=True)
+    known = first_part(without_seed_effects(table)).groupby("architecture", sort=True)
     frame = known.agg(
         {"loss": "mean", "loss_b": "mean", "stratum": "first", "flops": "first"}
         | {"parameters": "first"}
@@ -150,8 +167,10 @@ def judge_order(
     judge = _Judge(known["loss"].to_numpy(float), known["stratum"].astype(str).to_numpy())
     rng = np.random.default_rng(seed)
     times = judge.resampled(rng, resamples)
-    # the supernets' share in each resample
-    nets = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), resamples) / len(own)
+    # the supernets' share in each resample: S - 1 of them are drawn, since the variance of S drawn
+    # is too small by (S - 1) / S (Rao and Wu 1988)
+    drawn_nets = max(1, len(own) - 1)
+    nets = rng.multinomial(drawn_nets, np.full(len(own), 1 / len(own)), resamples) / drawn_nets
     once = np.ones((1, len(known)))
 
     def both(scored: np.ndarray, of: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -182,6 +201,7 @@ def judge_order(
         attainable_span,
         len(known),
         len(own),
+        lets_judge(table),
     )
 
 

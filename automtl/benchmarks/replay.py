@@ -3,8 +3,9 @@ paid, without a training.
 
 A replay draws one of the table's trainings of each architecture as the one that it would have made;
 it sees what a search may see of it (losses on A on the way, the loss on B at the end) and is judged
-by what it cannot see: the validation losses of the architecture's other seeds, or where there are
-none its best linear prediction. What was chosen for its luck is so not judged by that luck.
+by what it cannot see: the validation losses of the architecture's other seeds. Where there are none
+the same training must judge, by its best linear prediction: its loss drawn to the mean of all by as
+much as luck weighs in the table. What a seed adds to all architectures is taken off first.
 
 Legend: n architectures, R resamples.
 """
@@ -17,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from automtl.benchmarks._seeds import without_seed_effects
 from automtl.benchmarks._statistics import best_predictions
 from automtl.benchmarks.tables import DRAWN, FRESH, first_part
 from automtl.bounds import fitting, parse_json
@@ -37,7 +39,7 @@ class Replay:
     Args:
         strategy: its name.
         draws: architectures that it begins to train.
-        losses: (R,) validation losses of what it picked.
+        losses: (R,) validation losses of what it picked, less what their seeds add.
         costs: (R,) what its trainings and scorings computed, in FLOPs, or in what `prices` says.
     """
 
@@ -73,7 +75,7 @@ class Replayer:
 
     Raises:
         DataError: the table has no curves on A, not all trainings were judged at the same epochs,
-            or an architecture has no price.
+            seeds have no architectures in common, or an architecture has no price.
     """
 
     def __init__(self, table: pd.DataFrame, prices: Mapping[str, float] | None = None) -> None:
@@ -92,7 +94,7 @@ class Replayer:
         )
         # a training that could not be judged is never the best
         self._ends = [by_name[n]["loss_b"].fillna(np.inf).to_numpy(float) for n in self.names]
-        self._truths = _truths(table, known, self.names)
+        self._truths = _truths(without_seed_effects(table), self.names)
         price_of = prices or known.groupby("architecture")["flops"].first().to_dict()
         self._prices = np.array([float(price_of.get(name, np.nan)) for name in self.names])
         if not (np.isfinite(self._prices) & (self._prices > 0)).all():
@@ -297,10 +299,15 @@ def _choices(definition: str | Mapping[str, Any]) -> dict[str, str]:
     return choices
 
 
-def _truths(table: pd.DataFrame, known: pd.DataFrame, names: Sequence[str]) -> list[np.ndarray]:
+def _truths(table: pd.DataFrame, names: Sequence[str]) -> list[np.ndarray]:
     """Per architecture and training of it, the mean validation loss of its other trainings, fresh
     ones among them; without another one its best linear prediction.
+
+    Args:
+        table: its losses without seeds' effects, which would pass for an architecture's.
+        names: of the architectures.
     """
+    known = first_part(table).sort_values(["architecture", "seed"])
     every = table[(table["kind"] == DRAWN) & table["loss"].notna()]
     fresh = every[every["stage"] == FRESH].groupby("architecture")["loss"].apply(list).to_dict()
     first = known.groupby("architecture")["loss"].apply(list).to_dict()

@@ -43,7 +43,7 @@ def show(comparison: "Comparison") -> None:
         ]
         left = len(tests) - len(rows)
         more = f"; {left} more with --full" if left else ""
-        title = "MTL-Loss apart, 95% interval (seeds of each that would show as much)"
+        title = "MTL-Loss apart on these rows, 95% interval (seeds that would show as much)"
         table(title + more, ("", "", "", ""), rows)
     if hurt := _hurt(comparison, names):
         say(f"worse than single_task in: {hurt}")

@@ -83,7 +83,7 @@ def _apart(results: "Sequence[ModelResult]", names: Mapping[str, str]) -> None:
         return
     said += f" (95% {gap.interval[0]:+.5f} .. {gap.interval[1]:+.5f})"
     if gap.shown:
-        say(f"{said}, of these two alone")
+        say(f"{said}, of these two on these rows")
     elif gap.needed is None:
         say(f"{said}, no difference to see")
     else:

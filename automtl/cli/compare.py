@@ -131,7 +131,10 @@ def _figures(comparison: "Comparison") -> None:
 
 def _differences(comparison: "Comparison") -> None:
     """The primary tests, then the secondary ones."""
-    title = "{} Welch's test; Holm's correction over all of them with the same reference"
+    title = (
+        "{} Welch's test over seeds, on these rows; Holm's correction over all of them with the "
+        "same reference"
+    )
     for primary, about in (
         (True, "MTL-Loss, the primary tests:"),
         (False, "tasks, the secondary tests:"),

@@ -104,7 +104,9 @@ def _interval(best: Model, second: Model, tests: int) -> Sentence:
         return Sentence(f"{text}. One seed cannot tell such a difference from chance.")
     zero = "contains 0" if test.low <= 0 <= test.high else "does not contain 0"
     corrected = f"; tests are corrected for {tests} comparisons (Holm)" if tests > 1 else ""
-    interval = f"its 95% interval, {test.low:+.5f} to {test.high:+.5f}, {zero}"
+    interval = (
+        f"its 95% interval over seeds, on these rows, {test.low:+.5f} to {test.high:+.5f}, {zero}"
+    )
     return Sentence(f"{text}; {interval}{corrected}.")
 
 

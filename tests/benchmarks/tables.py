@@ -50,7 +50,7 @@ def frame(effects, *, fresh=3, groups=None, sealed=False, **settings):
     groups = groups or {}
     members = sorted({name for some in groups.values() for name in some})
     more = table[table["architecture"].isin(members) & (table["seed"] == 0)]
-    rng = np.random.default_rng(9)
+    rng = np.random.default_rng(9 + settings.get("seed", 0))
     noise = settings.get("noise", 0.001)
     for seed in range(2, 2 + fresh):
         own = [0.5 + effects[int(name[1:])] + noise * rng.normal() for name in more["architecture"]]

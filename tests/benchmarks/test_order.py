@@ -76,6 +76,33 @@ def test_a_perfect_order_passes_and_chance_does_not(table):
     assert "NOT shown to order architectures better than log FLOPs" in found.words
 
 
+def test_fewer_supernets_or_a_blind_table_do_not_pass(table):
+    one, two = (judge_order([scored(table, 0.0)] * count, table, resamples=200) for count in (1, 2))
+    assert not one.passed and not two.passed
+    assert "and 1 supernet;" in one.words and "this supernet orders architectures" in one.words
+    assert "of other seeds too few were looked at (the rule asks for 3)" in two.words
+    blind = frame(np.zeros(60), noise=0.01, strata=STRATA)
+    found = judge_order([scored(blind, 0.0)] * 3, blind, resamples=200)
+    assert all(beside.beaten for beside in found.baselines.values()) and not found.passed
+    assert "On a table that cannot rank architectures this shows nothing" in found.words
+
+
+def test_the_sealed_alone_are_judged_without_a_gate_of_their_own():
+    table = frame(EFFECTS, noise=1e-6, strata=STRATA, sealed=True)
+    sealed = table[table["sealed"]].reset_index(drop=True)
+    assert judge_order([scored(sealed, 0.0)] * 3, sealed, resamples=200).passed
+
+
+def test_of_six_supernets_five_are_drawn(table):
+    """The variance of a mean of six is s^2 / 6; of six drawn from them it would be a sixth less.
+    Here one is turned: of five drawn three are in 3.5% (tau -.2), of six so many are in 6.2% (0).
+    """
+    best = scored(table, 0.0)
+    turned = {name: -score for name, score in best.items()}
+    low, high = judge_order([best] * 5 + [turned], table, resamples=4000).interval
+    assert (low, high) == pytest.approx((-0.2, 1))
+
+
 def generators(count):
     return [np.random.default_rng(100 + i) for i in range(count)]
 

@@ -5,6 +5,8 @@ by.
 import numpy as np
 import pytest
 
+from automtl.benchmarks._seeds import without_seed_effects
+from automtl.benchmarks._statistics import best_predictions
 from automtl.benchmarks.replay import Replayer
 from automtl.errors import ConfigError, DataError
 from tests.benchmarks.tables import AT, ROWS, frame
@@ -137,9 +139,7 @@ def test_an_architecture_trained_once_is_judged_by_its_prediction():
     table = frame(EFFECTS, noise=0.002)
     once = table[(table["seed"] == 0) | (table["architecture"] < "a024")]
     once.attrs = table.attrs
-    from automtl.benchmarks._statistics import best_predictions
-
-    known = once
+    known = without_seed_effects(once)
     expected = best_predictions(known["loss"].tolist(), known["architecture"].tolist())
     replayer = Replayer(once)
     for name, truths in zip(replayer.names, replayer._truths, strict=True):
@@ -154,7 +154,8 @@ def test_fresh_seeds_judge_too():
     groups = {"best": ["a000", "a001"], "random": ["a002", "a003"]}
     table = frame(EFFECTS, noise=0.002, seeds=1, groups=groups)
     replayer = Replayer(table)
-    fresh = table[(table["stage"] == "fresh") & (table["architecture"] == "a001")]["loss"]
+    level = without_seed_effects(table)
+    fresh = level[(level["stage"] == "fresh") & (level["architecture"] == "a001")]["loss"]
     assert replayer._truths[replayer.names.index("a001")] == pytest.approx([fresh.mean()])
 
 

@@ -80,7 +80,7 @@ def test_what_is_shown_and_what_is_not(tmp_path):
     assert found.metrics == (LOSS, "click auc", "time rmse")
     by_name = {e.name: e for e in found.entries}
     assert found.verdict(by_name["good: selected"]).startswith(
-        "better than mmoe: mmoe by 0.00975 (p = "
+        "better than mmoe: mmoe by 0.00975 on these rows (p = "
     )
     assert found.verdict(by_name["ple: ple"]).startswith("worse than mmoe: mmoe")
     marked = by_name["same: selected"]

@@ -1,8 +1,11 @@
 """One model against another in one metric: Welch's test over independent trainings, corrected
 within its family, in words.
 
-Two models' equal seed numbers are no pair: they have as little in common as unequal ones
-(measured), so that figures are never compared seed by seed.
+What is shown is shown of the rows evaluated: intervals are over seeds, and other rows may tell
+another story. (A race's are over rows, too.)
+
+Two models' equal seed numbers are taken for no pair. Where they have something in common the
+intervals here are too wide, not too narrow.
 """
 
 from collections.abc import Mapping, Sequence
@@ -93,7 +96,7 @@ class Contrast:
         tested = f"p = {self.holm:.3g}, {counts}"
         if self.shown:
             size = abs(self.difference)
-            said = f"{self.shown} than {self.reference} by {size:.5f} ({tested})"
+            said = f"{self.shown} than {self.reference} by {size:.5f} on these rows ({tested})"
         else:
             said = f"no difference to {self.reference} shown ({tested})"
         return said + self._beside_margin(margin) + self._more()
