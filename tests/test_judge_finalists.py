@@ -1,5 +1,7 @@
 """The variance over users of a difference of two models, beside a bootstrap of plain losses."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -54,3 +56,20 @@ def test_the_interval_covers_users(pair, monkeypatch):
     whole = welch(told["finalist"], told["losses"], extra_variance=told["error_of_rows"] ** 2)
     assert told["interval"] == pytest.approx([whole.low, whole.high])
     assert whole.error > of_seeds.error
+
+
+def test_a_hand_made_model_is_trained_as_it_raced_or_as_published(tmp_path, monkeypatch):
+    """Of a race that was not won by it; no name of a scaled model is one that ships."""
+    monkeypatch.setattr(judge_finalists, "_search", lambda *_: None)
+    folder = tmp_path / "search" / "search"
+    folder.mkdir(parents=True)
+    race = {"kind": "control", "winner": "control 1", "rival": {"name": "mmoe (scaled)"}}
+    (folder / "architecture.json").write_text(json.dumps({"provenance": {"race": race}}))
+    run, rival = judge_finalists.searched("shop", tmp_path, False, {})
+    assert (run, rival.source) == (tmp_path / "search", folder / "hand_made.json")
+    assert (rival.name, rival.published.source) == ("mmoe (scaled)", "mmoe")
+    race |= {"kind": "rival", "winner": "ple (scaled)"}
+    (folder / "architecture.json").write_text(json.dumps({"provenance": {"race": race}}))
+    run, rival = judge_finalists.searched("shop", tmp_path, False, {})
+    assert (run, rival.source) == (tmp_path / "search_alone", tmp_path / "search")
+    assert (rival.name, rival.published.source) == ("ple (scaled)", "ple")
