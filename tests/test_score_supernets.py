@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -139,10 +140,12 @@ def test_a_finalist_is_judged_on_test_rows_of_fresh_seeds(tmp_path, monkeypatch)
     begun, rival = judge_finalists.searched(
         source, tmp_path / "o", False, given | {"search": race | {"rivals": ["shared_bottom"]}}
     )
-    assert rival == "shared_bottom"
+    assert rival.name == "shared_bottom (scaled)"
     own = judge_finalists.trained(begun, None, None, False, given)
-    plain = judge_finalists.trained(rival, source, tmp_path / "hand", True, given)
-    told = judge_finalists.judge(source, rival, own, plain)
+    plain = judge_finalists.trained(rival.source, source, tmp_path / "hand", True, given)
+    told = judge_finalists.judge(source, rival.name, own, plain)
+    sizes = [model.architecture.experts for model in (plain[0], own[0])]
+    assert sizes[0] == automtl.Architecture.load(Path(str(rival.source))).experts != sizes[1]
     assert told["holds"] and len(told["finalist"]) == len(told["losses"]) == 2
     frame = automtl.evaluate(own, verbose=False).details["seeds"]
     assert told["finalist"] == frame["MTL-Loss"].tolist()
