@@ -103,15 +103,28 @@ class Verdict:
         )
 
 
+def seeds_of(text: str) -> list[int]:
+    """The seeds that `--seeds` names, each once: a search that is counted twice is no evidence."""
+    words = text.split(",")
+    if not all(word.strip().isdecimal() for word in words) or len({*map(int, words)}) < len(words):
+        rule = "must be different whole numbers, separated by commas"
+        raise ConfigError("--seeds", rule, text, "for example 0,1,2,3,4,5")
+    return [int(word) for word in words]
+
+
 def reordered(data: str, out: Path) -> str:
     """The data set with its tasks in reverse order, as a file in a folder."""
     described = load_dataset(data).model_dump(mode="json", exclude_defaults=True)
     if len(described["tasks"]) < 2:
         raise ConfigError(data, "must have two tasks or more", "one task")
     described["tasks"] = described["tasks"][::-1]
-    path = out / "reordered.yaml"
+    path, text = out / "reordered.yaml", yaml.safe_dump(described, sort_keys=False)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise ConfigError(
+            str(out), "must hold searches of this data set", "another's", "name a new one"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     return str(path)
 
 
@@ -146,9 +159,10 @@ def main(words: Sequence[str] | None = None) -> None:
     for item in given.set:
         for section, values in parse_set(item).items():
             settings[section] = settings.get(section, {}) | values
+    seeds = seeds_of(given.seeds)
     other = reordered(given.data, given.out)
     by_seed, chance = list[list[tuple[bool, bool]]](), 0.0
-    for seed in map(int, given.seeds.split(",")):
+    for seed in seeds:
         first, second = (
             searched(data, given.out / f"{name}-{seed}", seed, dict(settings))
             for data, name in ((given.data, "declared"), (other, "reversed"))
@@ -162,7 +176,7 @@ def main(words: Sequence[str] | None = None) -> None:
         return
     place, task = (sum(answer[i] for answer in answers) for i in (0, 1))
     print(
-        f"of {counted(len(answers), 'task')} that can tell, {place} kept the experts of their place, "
+        f"of {counted(len(answers), 'reading')} of a task that can tell, {place} kept the experts of their place, "
         f"{task} their own; by chance {len(answers) * chance:.1f} of each"
     )
     print(verdict.words)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from automtl.errors import ConfigError
-from scripts.relabel_check import LEAST_SEEDS, Relabelled, Verdict, main
+from scripts.relabel_check import LEAST_SEEDS, Relabelled, Verdict, main, reordered, seeds_of
 from scripts.small import SPACE, write_dataset
 
 
@@ -71,3 +71,16 @@ def test_a_space_without_a_choice_of_experts_is_refused(tmp_path):
     words = [str(data), "--out", str(tmp_path / "out")]
     with pytest.raises(ConfigError, match="must choose experts per task, got mmoe"):
         main([*words, *(word for item in sets for word in ("--set", item))])
+
+
+@pytest.mark.parametrize("seeds", ["1,1,1,1,1,1", "", "0,x", "0,-1", "1, 01"])
+def test_seeds_that_are_none_or_count_twice_are_refused(seeds):
+    with pytest.raises(ConfigError, match="must be different whole numbers"):
+        seeds_of(seeds)
+
+
+def test_a_folder_of_another_data_set_is_refused(tmp_path):
+    reordered("census_income", tmp_path)
+    reordered("census_income", tmp_path)
+    with pytest.raises(ConfigError, match="must hold searches of this data set"):
+        reordered("movielens_100k", tmp_path)

@@ -97,7 +97,7 @@ class Gain:
         if len(self.values) < LEAST_SEARCHES:
             words += f", where the rule asks for {LEAST_SEARCHES}"
         if not self.ranks:
-            words += ", on a table that cannot rank architectures"
+            words += ", on a table that is not shown to rank architectures"
         if self.lower is None or self.lower <= self.interaction:
             words += (
                 f", not shown to be better than the best interaction alone ({self.interaction:.2f})"
@@ -112,12 +112,12 @@ def marks(table: pd.DataFrame) -> Marks:
         DataError: they have not, or the best are no better than the random ones, so that the table
             has nothing to find.
     """
-    fresh = _fresh(without_seed_effects(table))
-    means = fresh.groupby("architecture")["loss"].mean()
+    trained = {*_fresh(table)["architecture"]}
+    means = _fresh(without_seed_effects(table)).groupby("architecture")["loss"].mean()
     sides = {}
-    for name in ("best", "random"):
+    for name in ("random", "best"):  # without random ones no seed's effect is known
         members = list(table.attrs.get("groups", {}).get(name, []))
-        lacking = [member for member in members if member not in means.index]
+        lacking = [member for member in members if member not in trained]
         if not members or lacking:
             got = f"{len(members) - len(lacking)} of {len(members)}"
             raise DataError("table", f"must hold fresh seeds of its group '{name}'", got)

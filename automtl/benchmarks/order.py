@@ -100,7 +100,7 @@ class OrderVerdict:
         if unbeaten:
             return f"{words}. NOT shown to order architectures better than {', '.join(unbeaten)}"
         if not self.ranks:
-            return f"{words}. On a table that cannot rank architectures this shows nothing"
+            return f"{words}. On a table not shown to rank architectures this tells nothing"
         if self.supernets < LEAST_SUPERNETS:
             few = "this supernet orders" if self.supernets == 1 else "these supernets order"
             return (

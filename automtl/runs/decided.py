@@ -12,9 +12,11 @@ RACE = "--set search.selection=race"
 # reasons that the headline and the advice know again
 NO_BETTER = "the winner is not shown to be better than predicting the base rates"
 UNCHECKED = "(search.race_checks)"
-TOGETHER = f"the model is worse; which of them, was not checked {UNCHECKED}"
+STOPPED = "before the race was stopped"
+TOGETHER = "the model is worse; which of them, was not checked"
 VERDICTS = ("decided", "tied", "not decided")
 UNKNOWN = "decisions unknown: there was no choice, or an older version searched"
+_MOST_SEEDS = 100  # that search.race_seeds takes
 HEADER = ("choice", "taken", "runner-up", "verdict", "loss on B (95%, adjusted)", "rests on")
 
 
@@ -97,8 +99,8 @@ def _pairs(decisions: Sequence[Mapping[str, Any]]) -> str:
 def _why(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
     if any(isinstance(high := d.get("high"), int | float) and high < 0 for d in decisions):
         return "trainings show that another choice is better"
-    if any(str(d["evidence"]).endswith(TOGETHER) for d in decisions):
-        return f"some matter, but which of them was not checked {UNCHECKED}"
+    if any(TOGETHER in d["evidence"] for d in decisions):
+        return "some matter together, but which of them was not checked"
     if any(d.get("difference") is not None for d in decisions):
         return "the trainings show no difference"
     reasons = Counter(str(d["evidence"]) for d in decisions)
@@ -125,23 +127,33 @@ def advice(decisions: Sequence[Mapping[str, Any]], race: Mapping[str, Any]) -> s
         restless = any(d.get("alpha") in ("moving", "unknown") for d in decisions)
         more = ", and for more epochs (search.epochs)" if restless else ""
         return f"to decide: search with {RACE}, which trains candidates alone{more}"
-    if "finalists" not in race:
+    if "finalists" not in race or _any(decisions, STOPPED):
         return "to decide: go on with the race, by --resume and a longer --time-limit"
     take = "" if count(decisions, "decided") else _hand_made_instead(race)
-    unchecked = any(str(d["evidence"]).endswith(UNCHECKED) for d in decisions)
-    checks = f"checks {UNCHECKED}, " if unchecked else ""
-    return (
+    checks = f"checks {UNCHECKED}, " if _any(decisions, UNCHECKED) else ""
+    tie = "a tie may be taken by its cost" if count(decisions, "tied") else ""
+    said = (
         f"to decide more: {checks}more rows (data, search.race_epochs), seeds (search.race_seeds"
-        f"{_seeds_needed(race)}), or a smaller space; {take or 'a tie may be taken by its cost'}"
+        f"{_seeds_needed(race)}), or a smaller space"
     )
+    return "; ".join(filter(None, (said, take or tie)))
+
+
+def _any(decisions: Sequence[Mapping[str, Any]], end: str) -> bool:
+    return any(d["evidence"].endswith(end) for d in decisions)
 
 
 def _seeds_needed(race: Mapping[str, Any]) -> str:
+    """How many seeds would tell the winner from the runner-up, where that is what is open."""
     second = race.get("runner_up")
-    needed = second.get("seeds_needed") if isinstance(second, Mapping) else None
-    if not isinstance(needed, int) or not isinstance(second, Mapping) or second.get("apart"):
+    if not isinstance(second, Mapping) or not race.get("beats_constant"):
         return ""
-    return f": about {needed:,} would tell the two best apart"
+    if second.get("apart") is not False or "seeds_needed" not in second:
+        return ""
+    needed = second["seeds_needed"]
+    few = isinstance(needed, int) and not isinstance(needed, bool) and needed <= _MOST_SEEDS
+    count = f"about {needed}" if few else f"more than {_MOST_SEEDS}"
+    return f": {count} would tell the winner from the runner-up"
 
 
 def _hand_made_instead(race: Mapping[str, Any]) -> str:
@@ -155,7 +167,7 @@ def _hand_made_instead(race: Mapping[str, Any]) -> str:
     if rival.get("apart") is not False:
         return ""
     name = rival.get("name")
-    return f"or take {name}, not told apart from what was searched: search/hand_made.json"
+    return f"or take {name}, not told apart from what was searched" if isinstance(name, str) else ""
 
 
 def block_name(name: str) -> str:

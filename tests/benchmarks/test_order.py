@@ -84,7 +84,7 @@ def test_fewer_supernets_or_a_blind_table_do_not_pass(table):
     blind = frame(np.zeros(60), noise=0.01, strata=STRATA)
     found = judge_order([scored(blind, 0.0)] * 3, blind, resamples=200)
     assert all(beside.beaten for beside in found.baselines.values()) and not found.passed
-    assert "On a table that cannot rank architectures this shows nothing" in found.words
+    assert "On a table not shown to rank architectures this tells nothing" in found.words
 
 
 def test_the_sealed_alone_are_judged_without_a_gate_of_their_own():

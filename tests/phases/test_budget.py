@@ -71,6 +71,17 @@ def test_what_is_no_budget_is_refused(text):
         Budget.parse(text)
 
 
+def test_no_budget_plans_more_epochs_than_a_supernet_may_have(dataset):
+    """Half an hour's FLOPs on few rows were millions of epochs, and a fault of automtl."""
+    session, plan = filled(dataset, "1e15rows", *PAPER)
+    assert session.config.search.epochs == plan.settings["epochs"] == 100_000
+
+
+def test_a_plan_refuses_what_its_search_would(dataset):
+    with pytest.raises(ConfigError, match="search.gradient_conflict"):
+        plan_search(bare(dataset, "search.gradient_conflict=false"))
+
+
 def test_rows_of_a_supernet_by_hand(dataset):
     """The fit rows of an epoch and as many batches of A rows."""
     session = training_session(bare(dataset, *PAPER), search=True, retrain=False)

@@ -64,10 +64,11 @@ def test_a_better_runner_up_is_no_missing_difference():
 
 
 def test_choices_that_matter_together_are_no_missing_difference():
-    together = made("not decided", evidence=f"changed with 2 other choices, {decided.TOGETHER}")
+    words = f"changed with 2 other choices, {decided.TOGETHER} {decided.UNCHECKED}"
+    together = made("not decided", evidence=words)
     open_one = made("not decided", "x", difference=0.1, low=-0.1, high=0.3)
     told = decided.headline([together, open_one], raced=True)
-    assert told.endswith("some matter, but which of them was not checked (search.race_checks)")
+    assert told.endswith("some matter together, but which of them was not checked")
     assert "checks (search.race_checks), " in decided.advice([together, open_one], RACE)
     assert "search.race_checks" not in decided.advice([open_one], RACE)
 
@@ -75,16 +76,33 @@ def test_choices_that_matter_together_are_no_missing_difference():
 @pytest.mark.parametrize(
     ("second", "words"),
     [
-        ({"apart": False, "seeds_needed": 14}, "(search.race_seeds: about 14 would tell the two"),
-        ({"apart": False, "seeds_needed": None}, "(search.race_seeds), or"),
+        (
+            {"apart": False, "seeds_needed": 14},
+            "(search.race_seeds: about 14 would tell the winner",
+        ),
+        ({"apart": False, "seeds_needed": 101}, "(search.race_seeds: more than 100 would tell"),
+        ({"apart": False, "seeds_needed": None}, "(search.race_seeds: more than 100 would tell"),
+        ({"apart": False, "seeds_needed": "14"}, "(search.race_seeds: more than 100 would tell"),
+        ({"apart": False}, "(search.race_seeds), or"),  # of 0.2.0
         ({"apart": True, "seeds_needed": 2}, "(search.race_seeds), or"),
-        ({"seeds_needed": "14"}, "(search.race_seeds), or"),
         (7, "(search.race_seeds), or"),
     ],
 )
-def test_how_many_seeds_would_tell_the_best_apart(second, words):
-    said = decided.advice([made("not decided")], {**RACE, "runner_up": second})
-    assert words in said
+def test_how_many_seeds_would_tell_the_winner_apart(second, words):
+    race = {**RACE, "runner_up": second}
+    assert words in decided.advice([made("not decided")], race)
+    none = decided.advice([made("not decided")], {**race, "beats_constant": False})
+    assert "(search.race_seeds), or" in none
+
+
+def test_a_race_stopped_amid_its_checks_is_to_be_gone_on_with():
+    held = made("not decided", evidence=f"it was not checked {decided.STOPPED}")
+    assert "--resume" in decided.advice([held], RACE)
+
+
+def test_a_tie_is_told_of_where_there_is_one():
+    assert BY_COST in decided.advice([made("tied")], {**RACE, "rival": APART})
+    assert BY_COST not in decided.advice([made("not decided")], {**RACE, "rival": APART})
 
 
 RACE = {"kind": "proposal", "beats_constant": True, "rival": None, "finalists": {}}
@@ -107,10 +125,11 @@ def test_what_would_help():
         ({}, "no hand-made model ran beside: compare it with shared_bottom"),
         (
             {"rival": {**APART, "apart": False}},
-            "or take mmoe, not told apart from what was searched: search/hand_made.json",
+            "or take mmoe, not told apart from what was searched",
         ),
         ({"rival": APART}, BY_COST),  # shown to be better than the hand-made ones
         ({"rival": {"name": "mmoe"}}, BY_COST),  # its training was not finite
+        ({"rival": {"name": {"a": 1}, "apart": False}}, BY_COST),
         ({"kind": "rival"}, BY_COST),  # the winner needs no search as it is
         ({"beats_constant": False}, BY_COST),
     ],

@@ -36,15 +36,16 @@ def answer(
     winner = outcome.winner
     others = [e for e in outcome.ordered if e.id != winner.id]
     rivals = [e for e in others if e.kind == "rival"]
-    drawn = {"control"} | ({"proposal"} if search.strategy == "random_search" else set())
+    draws = search.strategy.startswith("random_")  # and its proposals are even draws too
+    drawn = {"control", "proposal"} if draws else {"control"}
     controls = _controls(winner, results, rungs, drawn)
     summary: dict[str, Any] = {
         "winner": winner.name,
         "kind": winner.kind,
         "loss_b": table.mean(("final", winner.id)),
-        "margin": table.margin,
-        "runner_up": _beside(others[0], outcome, table) if others else None,
-        "rival": _beside(rivals[0], outcome, table) if rivals else None,
+        "margin": outcome.margin,
+        "runner_up": _beside(others[0], outcome) if others else None,
+        "rival": _beside(rivals[0], outcome) if rivals else None,
         "controls": controls,
         "beats_constant": beats,
         "finalists": {e.name: table.losses.get(("final", e.id)) for e in outcome.ordered},
@@ -56,11 +57,11 @@ def answer(
     return {**summary, "words": words}
 
 
-def _beside(entrant: Entrant, outcome: Finals, table: Table) -> dict[str, Any]:
+def _beside(entrant: Entrant, outcome: Finals) -> dict[str, Any]:
     if (gap := outcome.gaps.get(entrant.id)) is None:
         return {"name": entrant.name}
-    needed = table.seeds_needed(("final", entrant.id), ("final", outcome.winner.id))
-    return {"name": entrant.name, **asdict(gap), "seeds_needed": needed}
+    needed = {"seeds_needed": outcome.needed[entrant.id]} if entrant.id in outcome.needed else {}
+    return {"name": entrant.name, **asdict(gap), **needed}
 
 
 def _controls(

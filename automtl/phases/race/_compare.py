@@ -99,15 +99,15 @@ class Table:
         one, two = (self._units[key] / len(self.losses[key]) for key in (first, second))
         return variance(one, two)
 
-    def seeds_needed(self, first: Key, second: Key) -> int | None:
-        """How many seeds of each would show a difference of this size in four of five races; None
-        where more than are to be had, as too few rows leave it open.
+    def seeds_needed(self, first: Key, second: Key, family: int) -> int | None:
+        """How many seeds of each would show a difference of this size in four of five races, as one
+        of so many comparisons; None where more than are to be had, as too few rows leave it open.
         """
         if (difference := self._difference(first, second)) is None or self.pooled is None:
             return None
         deviations = (self.pooled[0], self.pooled[0])
-        rows = self._rows(first, second)
-        return seeds_needed(difference.difference, deviations, extra_variance=rows)
+        rows, level = self._rows(first, second), 1 - (1 - LEVEL) / max(family, 1)
+        return seeds_needed(difference.difference, deviations, level=level, extra_variance=rows)
 
     def family(self, keys: Sequence[Key]) -> dict[tuple[Key, Key], Gap]:
         """Every pair of some candidates, adjusted by Holm for all pairs, as the best of them is

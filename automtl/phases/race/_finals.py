@@ -2,8 +2,8 @@
 as good.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from automtl.phases.race._compare import Gap, Key, Table, flipped
 from automtl.phases.race.entrants import Entrant
@@ -22,6 +22,9 @@ class Finals:
             not finite.
         level: who is not told apart from the winner, the nearest first.
         ordered: all finalists, the least loss first.
+        margin: within which two of them count as equal.
+        needed: per other finalist that is not told apart, how many seeds of each would do in four
+            of five races; None where more than are to be had, as too few rows leave it open.
     """
 
     winner: Entrant
@@ -29,6 +32,8 @@ class Finals:
     gaps: dict[str, Gap]
     level: list[Entrant]
     ordered: list[Entrant]
+    margin: float = 0.0
+    needed: Mapping[str, int | None] = field(default_factory=dict)
 
 
 def finals(finalists: Sequence[Entrant], table: Table) -> Finals:
@@ -54,4 +59,7 @@ def finals(finalists: Sequence[Entrant], table: Table) -> Finals:
     winner = min(near, key=lambda e: e.price) if near else best
     gaps = {e.id: distance for e in finite if (distance := gap(e, winner)) is not None}
     level = [e for e in finite if e.id in gaps and not gaps[e.id].apart]
-    return Finals(winner, best, gaps, level, ordered)
+    needed = {
+        e.id: table.seeds_needed(("final", e.id), ("final", winner.id), len(family)) for e in level
+    }
+    return Finals(winner, best, gaps, level, ordered, table.margin, needed)

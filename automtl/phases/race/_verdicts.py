@@ -9,7 +9,7 @@ from automtl.phases.race._checks import Check
 from automtl.phases.race._finals import Finals
 from automtl.phases.race._patterns import Pattern, least
 from automtl.runs.decided import MODEL as MODEL
-from automtl.runs.decided import NO_BETTER, TOGETHER, UNCHECKED
+from automtl.runs.decided import NO_BETTER, STOPPED, TOGETHER, UNCHECKED
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.decisions import EXPERTS_OF, Decision, Verdict
 from automtl.strategies.decisions import is_experts, words_of
@@ -142,10 +142,9 @@ class Grounds:
         if name in dissent:
             return self._dissented(believed, dissent[name])
         if name in checked:
-            return _checked(believed, checked[name], self._trained)
-        why = UNCHECKED if all_checked else "before the race was stopped"
-        words = f"all finalists not told apart have it, and it was not checked {why}"
-        return replace(believed, evidence=words)
+            return _checked(believed, checked[name], self._trained, all_checked)
+        words = "all finalists not told apart have it, and it was not checked"
+        return replace(believed, evidence=f"{words} {UNCHECKED if all_checked else STOPPED}")
 
     def _dissented(self, believed: Decision, other: Dissent) -> Decision:
         gap = self.finals.gaps[other.finalist]
@@ -172,9 +171,9 @@ class Grounds:
             return replace(believed, evidence=f"{words}; {self._trained}")
         words = ""
         if not all_tried:
-            words = "the race was stopped before all other patterns were tried"
+            words = f"not all other patterns were tried {STOPPED}"
         elif not patterns:
-            words = "not checked by training (search.race_patterns)"
+            words = "no other pattern was trained (search.race_patterns), or none differs"
         if words:
             return replace(believed, evidence=f"{believed.evidence}; {words}")
         return _patterned(believed, self._task(believed), patterns, self._trained)
@@ -216,7 +215,7 @@ def _measured(
     return replace(decision, difference=difference, low=low, high=high, verdict=verdict)
 
 
-def _checked(believed: Decision, check: Check, trained: str) -> Decision:
+def _checked(believed: Decision, check: Check, trained: str, all_checked: bool) -> Decision:
     """A choice that was changed, alone or with others."""
     gap, others = check.gap, len(check.choices) - 1
     believed = replace(believed, runner_up=check.choices[believed.choice])
@@ -227,7 +226,8 @@ def _checked(believed: Decision, check: Check, trained: str) -> Decision:
         decision = replace(believed, evidence=f"changed alone, the model is worse; {trained}")
         return _measured(decision, gap.difference, gap.low, gap.high, "decided")
     if gap.worse:
-        return replace(believed, evidence=f"changed{together}, {TOGETHER}")
+        why = UNCHECKED if all_checked else STOPPED
+        return replace(believed, evidence=f"changed{together}, {TOGETHER} {why}")
     better = gap.apart and gap.high < 0
     words = "the model is better: search on" if better else "no difference is shown"
     decision = replace(believed, evidence=f"changed{together}, {words}; {trained}")

@@ -71,20 +71,6 @@ class Schedule:
         return rungs + (self.sizes[-1] + 1) * seeds * steps
 
 
-def most_decided(interactions: int, others: int, most: int) -> int:
-    """How many choices so many checks can decide at best, as groups of several are halved and only
-    one that is changed alone is decided.
-    """
-    queue, alone = [size for size in (interactions, others) if size], 0
-    for _ in range(most):
-        if not queue:
-            break
-        size = queue.pop(0)
-        alone += size == 1
-        queue = queue if size == 1 else [size // 2, size - size // 2, *queue]
-    return alone
-
-
 @dataclass(frozen=True)
 class Job:
     """One training.

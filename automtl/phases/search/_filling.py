@@ -15,7 +15,7 @@ from automtl.config_search import SearchSection
 from automtl.errors import ConfigError, counted
 from automtl.models.cost import flops_per_row
 from automtl.models.like_size import row_flops
-from automtl.phases.race.course import Schedule, most_decided
+from automtl.phases.race.course import Schedule
 from automtl.phases.race.entrants import rival_architectures
 from automtl.phases.run.alone import Model
 from automtl.phases.run.session import Session
@@ -40,6 +40,7 @@ _RACES = (
     ((4, 2, 2, 1, 0), 0, 0),
 )
 _MOST_EPOCHS = 10.0  # of a race's training; single models over-fit long before
+_MOST_SUPERNET_EPOCHS = 100_000  # that search.epochs takes
 _STRATEGY_SHARE = 0.5  # of the budget, where a race follows
 _DRAWN, _TIMED_STEPS = 6, 12
 
@@ -163,7 +164,7 @@ class _Filling:
             self._afford(cost, f"{counted(self.search.epochs, 'epoch')} of search.epochs")
             return {}, cost
         least = max(2, self.search.warmup_epochs + 1 if "warmup_epochs" in self.given else 2)
-        epochs = int((share - fixed) / epoch)
+        epochs = min(int((share - fixed) / epoch), _MOST_SUPERNET_EPOCHS)
         if epochs < least:
             epochs = least
             self._afford(fixed + epoch * least, f"the least, {least} epochs of the supernet,")
@@ -319,20 +320,9 @@ class _Filling:
                 f"over at most {s.race_epochs:.3g} passes, "
                 f"{counted(s.race_seeds, 'fresh seed')}, "
                 f"{counted(s.race_checks, 'check')}, {counted(s.race_patterns, 'pattern')} "
-                f"of shared experts (about {self.budget.say(race)}), "
-                f"{self._reach(s)}"
+                f"of shared experts (about {self.budget.say(race)})"
             )
         return f"budget of {self.budget.text}: {'; '.join(parts)}"
-
-    def _reach(self, search: SearchSection) -> str:
-        """How many choices the checks can decide at best."""
-        encoding = make_encoding(self.context)
-        names = list(encoding.groups())
-        interactions = sum(name.startswith("interaction.") for name in names)
-        tasks = len(self.session.schema.tasks) if encoding.chooses_experts else 0
-        most = most_decided(interactions, len(names) - interactions, search.race_checks)
-        most += tasks if search.race_patterns else 0
-        return f"which can decide {most} of {counted(len(names) + tasks, 'choice')} at most"
 
 
 def _steps(strategy: Strategy, most: int) -> Iterator[StepEvent]:

@@ -49,7 +49,8 @@ def write_outcome(
     }
     if race is not None and (beside := race_summary.get("rival")):
         [raced] = [e for e in race.course.entrants if e.name == beside["name"]]
-        raced.architecture.evolve(provenance=origin).save(folder.hand_made)
+        # trained as the others, not by what its paper recommends
+        raced.architecture.evolve(provenance=origin, recommended={}).save(folder.hand_made)
     architecture = derived.evolve(
         provenance={
             **origin,

@@ -14,7 +14,7 @@ from automtl.phases.run.opening import training_session
 from automtl.phases.run.reporter import Reporter
 from automtl.phases.run.session import Session
 from automtl.phases.search._filling import with_budget
-from automtl.phases.search.budget import Budget
+from automtl.phases.search.budget import Budget, check_idle
 from automtl.phases.search.context import make_context, make_strategy
 from automtl.spaces.space import rounded
 from automtl.strategies.protocol import Strategy
@@ -67,6 +67,7 @@ def plan_search(
         reporter: told how it goes on.
         budget: as `search` takes it.
     """
+    check_idle(config)
     limit = None if budget is None else Budget.parse(budget)
     session, words = training_session(config, reporter, search=True, retrain=False), ""
     space, schema = config.space, session.schema
