@@ -93,7 +93,8 @@ def trained(
     """The models of all seeds, by one trainer: what a hand-made model's file recommends is left
     out. Those of a run's winner lie in that run.
     """
-    out, data = (None, None) if Path(source).is_dir() else (out, data)
+    if isinstance(source, Path) and source.is_dir():
+        out, data = None, None
     folder = (out or Path(source)) / "retrain"
     alike: dict[str, Any] = {**given, "retrain": {**given.get("retrain", {}), "recommended": False}}
     return automtl.retrain(
