@@ -1,8 +1,10 @@
 """The check whether experts belong to a task or to its place, on searches of few rows."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from automtl.errors import ConfigError
 from scripts.relabel_check import LEAST_SEEDS, Relabelled, Verdict, main, reordered, seeds_of
@@ -84,3 +86,18 @@ def test_a_folder_of_another_data_set_is_refused(tmp_path):
     reordered("census_income", tmp_path)
     with pytest.raises(ConfigError, match="must hold searches of this data set"):
         reordered("movielens_100k", tmp_path)
+
+
+def test_a_shipped_data_set_is_read_where_it_lies(tmp_path, monkeypatch):
+    """Its files are no neighbours of the reordered description."""
+    monkeypatch.setenv("AUTOMTL_DATA_DIR", str(tmp_path / "cache"))
+    written = yaml.safe_load(Path(reordered("census_income", tmp_path / "out")).read_text())
+    raw = tmp_path / "cache" / "raw" / "census_income"
+    assert all(
+        str(path).startswith(str(raw)) for paths in written["files"].values() for path in paths
+    )
+    assert [task["name"] for task in written["tasks"]][::-1] == [
+        "income",
+        "never_married",
+        "college",
+    ]
