@@ -26,6 +26,7 @@ from scipy.stats import binomtest
 
 import automtl
 from automtl.config import parse_set
+from automtl.data.prepare import placed
 from automtl.data.spec.dataset import default_data_dir, load_dataset
 from automtl.errors import AutoMTLError, ConfigError, counted
 from automtl.spaces.architecture import Architecture
@@ -116,7 +117,7 @@ def reordered(data: str, out: Path) -> str:
     """The data set with its tasks in reverse order, as a file in a folder."""
     config = load_dataset(data)
     if not Path(data).is_file():  # a shipped one, whose files lie in the folder of all data
-        config = config.in_folder(default_data_dir().absolute() / "raw" / config.name)
+        config = placed(config, default_data_dir())
     described = config.model_dump(mode="json", exclude_defaults=True)
     if len(described["tasks"]) < 2:
         raise ConfigError(data, "must have two tasks or more", "one task")

@@ -56,7 +56,7 @@ class Marks:
         """
         if len(losses) < 2:
             raise ConfigError("losses", "must be of two searches or more", len(losses))
-        gains = (self.random - losses) / (self.random - self.best)
+        gains = np.array([self.gain(loss) for loss in losses])
         half = half_width(float(gains.std(ddof=1)), LEAST_SEARCHES, 2 * LEVEL - 1)
         return float(gains.mean()), float(gains.mean()) - half
 

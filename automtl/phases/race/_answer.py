@@ -36,8 +36,8 @@ def answer(
     winner = outcome.winner
     others = [e for e in outcome.ordered if e.id != winner.id]
     rivals = [e for e in others if e.kind == "rival"]
-    draws = search.strategy.startswith("random_")  # and its proposals are even draws too
-    drawn = {"control", "proposal"} if draws else {"control"}
+    # proposals of a strategy that trains nothing are even draws, too
+    drawn = {"control"} if search.trains_supernet else {"control", "proposal"}
     controls = _controls(winner, results, rungs, drawn)
     summary: dict[str, Any] = {
         "winner": winner.name,

@@ -8,7 +8,7 @@ from automtl.phases.race._answer import answer
 from automtl.phases.race._compare import Table, Units
 from automtl.phases.race._finals import finals
 from automtl.phases.race._trials import Trials
-from automtl.phases.race._verdicts import MODEL, Grounds
+from automtl.phases.race._verdicts import Grounds, of_a_stopped_race
 from automtl.phases.race.course import Course, Job
 from automtl.phases.race.entrants import Entrant
 from automtl.phases.race.judge import Judge
@@ -65,7 +65,8 @@ class Judgement:
             leader = self._course.leader(results)
             words = f"the race was stopped before its finals were over: {leader.name} led on A rows"
             summary = {"winner": leader.name, "kind": leader.kind, "words": [words]}
-            return leader.architecture, self._stopped(leader, words), summary
+            decisions = of_a_stopped_race(leader, self._believed(leader), words)
+            return leader.architecture, decisions, summary
         table = Table(results, units)
         grounds = self._grounds(results, units)
         trials = self._trials_of(results, units).judged(table)
@@ -80,14 +81,9 @@ class Judgement:
         winner = grounds.finals.winner
         return winner.architecture, grounds.decisions(*trials), summary
 
-    def _stopped(self, leader: Entrant, words: str) -> list[Decision]:
-        if leader.kind == "rival":
-            return [Decision(MODEL, leader.name, None, "not decided", words)]
-        believed = self._strategy.decisions(leader.architecture)
-        return [
-            Decision(d.choice, d.taken, d.runner_up, "not decided", words, alpha=d.alpha)
-            for d in believed
-        ]
+    def _believed(self, entrant: Entrant) -> Sequence[Decision]:
+        """The strategy's own view; it has none of a hand-made model."""
+        return () if entrant.kind == "rival" else self._strategy.decisions(entrant.architecture)
 
     def _grounds(self, results: Sequence[Result], units: Units) -> Grounds:
         done = [r for r in results if r.stage != "check"]
@@ -97,11 +93,6 @@ class Judgement:
             fix = "lower retrain.lr, or look at the rows"
             raise NumericalError("race", "a candidate's losses must be finite", "none", fix)
         outcome = finals(finalists, final)
-        believed = (
-            ()
-            if outcome.winner.kind == "rival"
-            else self._strategy.decisions(outcome.winner.architecture)
-        )
         constant = self._judge.constant
         beats = constant is not None and final.beats(
             ("final", outcome.winner.id), constant, among=len(finalists)
@@ -110,7 +101,9 @@ class Judgement:
         ordered = [*(e.id for e in outcome.ordered), *self._course.order(done)]
         raced = [e for name in ordered if (e := self._course.by_id[name]).kind != "rival"]
         architectures = [entrant.architecture for entrant in raced]
-        return Grounds(outcome, architectures, believed, self._encoding, beats, seeds)
+        return Grounds(
+            outcome, architectures, self._believed(outcome.winner), self._encoding, beats, seeds
+        )
 
     def _trials_of(self, results: Sequence[Result], units: Units) -> Trials:
         if self._trials is None:

@@ -8,8 +8,8 @@ from automtl.phases.race._align import aligned, unused
 from automtl.phases.race._checks import Check
 from automtl.phases.race._finals import Finals
 from automtl.phases.race._patterns import Pattern, least
-from automtl.runs.decided import MODEL as MODEL
-from automtl.runs.decided import NO_BETTER, STOPPED, TOGETHER, UNCHECKED
+from automtl.phases.race.entrants import Entrant
+from automtl.runs.decided import MODEL, NO_BETTER, STOPPED, TOGETHER, UNCHECKED
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.decisions import EXPERTS_OF, Decision, Verdict
 from automtl.strategies.decisions import is_experts, words_of
@@ -203,6 +203,22 @@ class Grounds:
         gap = self.finals.gaps[searched[0].id]
         verdict: Verdict = "decided" if gap.worse else _tied(gap.tied)
         return _measured(decision, gap.difference, gap.low, gap.high, verdict)
+
+
+def of_a_stopped_race(leader: Entrant, believed: Sequence[Decision], words: str) -> list[Decision]:
+    """Every choice of who led when a race was stopped before its finals were over: none decided.
+
+    Args:
+        leader: on A rows.
+        believed: the strategy's own view of its choices.
+        words: why nothing is decided.
+    """
+    if leader.kind == "rival":
+        return [Decision(MODEL, leader.name, None, "not decided", words)]
+    return [
+        Decision(d.choice, d.taken, d.runner_up, "not decided", words, alpha=d.alpha)
+        for d in believed
+    ]
 
 
 def _tied(tied: bool) -> Verdict:

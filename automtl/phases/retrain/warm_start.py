@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from automtl.data.prepare import placed
 from automtl.data.spec.dataset import default_data_dir, load_dataset
 from automtl.data.store.encoding import checksum
 from automtl.errors import ConfigError
@@ -106,7 +107,7 @@ def open_older_model(
     home = data_dir or default_data_dir()
     config = load_dataset(data)
     if not Path(data).is_file():
-        config = config.in_folder(home.absolute() / "raw" / config.name)
+        config = placed(config, home)
     plain = {
         **config.model_dump(mode="json", exclude_defaults=True),
         "vocabularies_from": str(session.encoding.path.absolute()),
