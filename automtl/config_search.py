@@ -92,7 +92,12 @@ class SearchSection(SupernetSettings, StrategySettings, ChoiceSettings):
     """The search."""
 
     score_rows: int | None = Field(
-        16_384, ge=2, description="At most so many A rows score an architecture; null for all."
+        16_384,
+        ge=2,
+        description=(
+            "At most so many A rows score an architecture, and so many B rows judge a race; null "
+            "for all."
+        ),
     )
     batch_size: int = Field(2048, ge=2, description="Rows per step, alpha batches alike.")
     gradient_conflict: bool = Field(

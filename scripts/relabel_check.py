@@ -122,14 +122,20 @@ def reordered(data: str, out: Path) -> str:
     if len(described["tasks"]) < 2:
         raise ConfigError(data, "must have two tasks or more", "one task")
     described["tasks"] = described["tasks"][::-1]
-    path, text = out / "reordered.yaml", yaml.safe_dump(described, sort_keys=False)
+    return str(kept(out / "reordered.yaml", described, "data set"))
+
+
+def kept(path: Path, content: Any, what: str) -> Path:
+    """Write a file of the folder of searches, or see that it is the same: searches of other data or
+    other settings are not counted together.
+    """
+    text = yaml.safe_dump(content, sort_keys=False)
     if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise ConfigError(
-            str(out), "must hold searches of this data set", "another's", "name a new one"
-        )
+        rule = f"must hold searches of this {what}"
+        raise ConfigError(str(path.parent), rule, f"{path.name} of others", "name a new folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    return str(path)
+    return path
 
 
 def searched(data: str, run: Path, seed: int, given: dict[str, Any]) -> Architecture:
@@ -165,6 +171,7 @@ def main(words: Sequence[str] | None = None) -> None:
             settings[section] = settings.get(section, {}) | values
     seeds = seeds_of(given.seeds)
     other = reordered(given.data, given.out)
+    kept(given.out / "settings.yaml", settings, "space and these settings")
     by_seed, chance = list[list[tuple[bool, bool]]](), 0.0
     for seed in seeds:
         first, second = (

@@ -48,7 +48,7 @@ def search(  # noqa: PLR0913 # what the command's options say
         data_dir: folder of raw and prepared data, as ``data={"dir": ...}`` says it too; default the
             data set's, else the user's cache folder.
         budget: what the search and its race may cost: "10m" or "2h" (or seconds) on this machine,
-            "5e6rows" or "2e13flops"; it settles what `settings` leave open. Default "3e13flops"
+            "5e6rows" or "2e13flops"; it settles what `settings` leave open. Default "3.5e13flops"
             for a race of which they say nothing.
         resume: go on with the interrupted run at `out`, called with the same settings.
         verbose: whether to show progress; default in terminals and notebooks.

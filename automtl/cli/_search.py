@@ -50,7 +50,7 @@ Budget = Annotated[
         "--budget",
         help="Budget of the search: 10m, 2h, 5e6rows or 2e13flops. It chooses the settings "
         "that --set and --config leave open.",
-        show_default="3e13flops for a race that they leave open",
+        show_default="3.5e13flops for a race that they leave open",
     ),
 ]
 Resume = Annotated[

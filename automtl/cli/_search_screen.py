@@ -9,6 +9,7 @@ from automtl.cli._models import duration
 from automtl.cli.console import say, say_command, table
 from automtl.runs import decided
 from automtl.runs.decided import MODEL
+from automtl.spaces.decisions import EXPERTS_OF
 
 if TYPE_CHECKING:
     from automtl.phases.search import SearchResult
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 _MARKS = {"decided": "!", "tied": "~", "not decided": "?"}
 _LEGEND = {"decided": "! decided", "tied": "~ tied with", "not decided": "? not decided against"}
-_EXPERTS = "experts of "
 
 
 def show(result: "SearchResult", *, full: bool) -> None:
@@ -72,11 +72,11 @@ def choices(
     lines: dict[str, list[str]] = {}
     for decision in decisions:
         other = decision.get("runner_up")
-        mark = _MARKS[decision["verdict"]]
+        mark = "" if decision.get("reason") == "idle" else _MARKS[decision["verdict"]]
         taken = decision["taken"]
-        whole = decision["choice"] == MODEL or decision["choice"].startswith(_EXPERTS)
+        whole = decision["choice"] == MODEL or decision["choice"].startswith(EXPERTS_OF)
         gap = " " if whole else ""
-        words = f"{taken}{gap}{mark}" + (f"{gap}{other}" if mark != "!" and other else "")
+        words = f"{taken}{gap}{mark}" + (f"{gap}{other}" if mark in ("~", "?") and other else "")
         lines.setdefault(_line(decision["choice"]), []).append(words)
     rows = [
         (name, " -> ".join(words) if "expert" in name.split() else ", ".join(words))
@@ -97,7 +97,7 @@ def _line(choice: str) -> str:
     """The line that a choice stands in."""
     if choice == MODEL:
         return "model"
-    if choice.startswith(_EXPERTS):
-        return f"{choice.removeprefix(_EXPERTS)} uses experts"
+    if choice.startswith(EXPERTS_OF):
+        return f"{choice.removeprefix(EXPERTS_OF)} uses experts"
     name = decided.block_name(choice)
     return re.sub(r"(, block| (?=\d+$)).*", "", name) if "expert" in name else "interaction"

@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from automtl.errors import counted
+from automtl.spaces.decisions import Reason
 
 MODEL = "the model"  # the choice between a hand-made model and what was searched
 RACE = "--set search.selection=race"
-# reasons that the headline and the advice know again
 NO_BETTER = "the winner is not shown to be better than predicting the base rates"
-UNCHECKED = "(search.race_checks)"
-STOPPED = "before the race was stopped"
-TOGETHER = "the model is worse; which of them, was not checked"
 VERDICTS = ("decided", "tied", "not decided")
 UNKNOWN = "decisions unknown: there was no choice, or an older version searched"
 _MOST_SEEDS = 100  # that search.race_seeds takes
@@ -51,8 +48,15 @@ def count(decisions: Sequence[Mapping[str, Any]], verdict: str) -> int:
 
 
 def all_decided(decisions: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether there are choices, and every one is decided."""
-    return bool(decisions) and count(decisions, "decided") == len(decisions)
+    """Whether there are choices, and every one that is in use is decided."""
+    return bool(used := in_use(decisions)) and count(used, "decided") == len(used)
+
+
+def in_use(decisions: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The choices on which something that is computed depends: there is nothing to decide at an
+    expert that no task uses.
+    """
+    return [decision for decision in decisions if not _any([decision], "idle")]
 
 
 def title(decisions: Sequence[Mapping[str, Any]]) -> str:
@@ -68,9 +72,12 @@ def headline(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
     """
     if not decisions:
         return UNKNOWN
-    number = len(decisions)
+    decisions, idle = in_use(decisions), len(decisions) - len(in_use(decisions))
+    unused = f" ({idle} more of experts that no task uses)" if idle else ""
+    if not (number := len(decisions)):
+        return UNKNOWN
     decided, tied = count(decisions, "decided"), count(decisions, "tied")
-    choices = counted(number, "choice")
+    choices = f"{counted(number, 'choice')}{unused}"
     if decided == number:
         return f"decided: all of {choices}"
     if not decided and not tied:
@@ -99,7 +106,7 @@ def _pairs(decisions: Sequence[Mapping[str, Any]]) -> str:
 def _why(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
     if any(isinstance(high := d.get("high"), int | float) and high < 0 for d in decisions):
         return "trainings show that another choice is better"
-    if any(TOGETHER in d["evidence"] for d in decisions):
+    if _any(decisions, "together"):
         return "some matter together, but which of them was not checked"
     if any(d.get("difference") is not None for d in decisions):
         return "the trainings show no difference"
@@ -127,10 +134,10 @@ def advice(decisions: Sequence[Mapping[str, Any]], race: Mapping[str, Any]) -> s
         restless = any(d.get("alpha") in ("moving", "unknown") for d in decisions)
         more = ", and for more epochs (search.epochs)" if restless else ""
         return f"to decide: search with {RACE}, which trains candidates alone{more}"
-    if "finalists" not in race or _any(decisions, STOPPED):
+    if "finalists" not in race or _any(decisions, "stopped"):
         return "to decide: go on with the race, by --resume and a longer --time-limit"
     take = "" if count(decisions, "decided") else _hand_made_instead(race)
-    checks = f"checks {UNCHECKED}, " if _any(decisions, UNCHECKED) else ""
+    checks = "checks (search.race_checks), " if _any(decisions, "unchecked", "together") else ""
     tie = "a tie may be taken by its cost" if count(decisions, "tied") else ""
     said = (
         f"to decide more: {checks}more rows (data, search.race_epochs), seeds (search.race_seeds"
@@ -139,8 +146,8 @@ def advice(decisions: Sequence[Mapping[str, Any]], race: Mapping[str, Any]) -> s
     return "; ".join(filter(None, (said, take or tie)))
 
 
-def _any(decisions: Sequence[Mapping[str, Any]], end: str) -> bool:
-    return any(d["evidence"].endswith(end) for d in decisions)
+def _any(decisions: Sequence[Mapping[str, Any]], *reasons: Reason) -> bool:
+    return any(d.get("reason") in reasons for d in decisions)
 
 
 def _seeds_needed(race: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 Verdict = Literal["decided", "tied", "not decided"]
 Motion = Literal["moving", "settled", "unknown"]
+Reason = Literal["idle", "no better", "unchecked", "together", "stopped"]
 
 EXPERTS_OF = "experts of "
 
@@ -23,6 +24,10 @@ class Decision:
         difference: loss on B rows with the runner-up less the loss with what was taken; None where
             nothing was measured.
         low, high: its interval, adjusted for all that was compared; None likewise.
+        reason: why it is open, where headline and advice depend on that: "idle" where nothing that
+            is computed depends on it, "no better" where the winner is not shown to beat the base
+            rates, "unchecked" where no check was left for it, "together" where only a group that
+            it is in is known to matter, "stopped" where the race ended before; else None.
         alpha: whether the alphas of the two still part, by their gradients' mean over the last
             passes over the A rows; None where no alpha is trained.
     """
@@ -35,6 +40,7 @@ class Decision:
     difference: float | None = None
     low: float | None = None
     high: float | None = None
+    reason: Reason | None = None
     alpha: Motion | None = None
 
     @property

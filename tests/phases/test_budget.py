@@ -263,7 +263,7 @@ def test_a_setting_that_the_search_does_not_read_is_refused(dataset, tmp_path):
             search(bare(dataset, *sets), out=tmp_path / "run")
         assert words in str(caught.value)
     assert not (tmp_path / "run").exists()
-    assert default_budget(bare(dataset)) == "3e13flops"
-    assert default_budget(bare(dataset, "search.rivals=[]")) == "3e13flops"
+    assert default_budget(bare(dataset)) == "3.5e13flops"
+    assert default_budget(bare(dataset, "search.rivals=[]")) == "3.5e13flops"
     assert default_budget(bare(dataset, "search.race_epochs=2")) is None
     assert default_budget(bare(dataset, *PAPER)) is None

@@ -189,6 +189,49 @@ def test_twins_are_never_decided_apart(decide):
     assert apart <= 6
 
 
+def checked(race):
+    """The changed copies that a race has trained."""
+    ids = dict.fromkeys(r.candidate for r in race.results if r.stage == "check")
+    return list(ids)[1:]
+
+
+def test_every_check_is_within_the_limit_and_none_is_trained_for_nothing(begin):
+    """A deviation that was pooled over later trainings, too, took back what an earlier check had
+    shown, and the copies that were trained because of it were dropped.
+    """
+    most = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        effects = {b: rng.choice([0.0, 0.01, 0.02, 0.03]) for b in ("mlp(4)", "conv1d(3)", "skip")}
+
+        def truth(a, effects=effects):
+            return 0.5 + 0.02 * (a.interaction[0] == "skip") + sum(effects[b] for b in block0(a))
+
+        race = begin(truth, seed, race_checks=5, race_patterns=0)
+        list(race.events())
+        trained, told = checked(race), race._judgement._trials._checks
+        judged, following = told.look(Table(race.results, race._units), 3)
+        assert [c.entrant.id for c in judged] == trained and following is None
+        assert len(trained) <= 5
+        most = max(most, len(trained))
+    assert most == 5
+
+
+def test_each_check_beyond_the_groups_can_decide_a_choice(begin):
+    """Three checks could decide one choice: a group was halved again and again."""
+    worse = {"mlp(4)": 0.0, "conv1d(3)": 0.06, "skip": 0.12}
+
+    def truth(a):
+        return 0.5 + 0.06 * (a.interaction[0] == "skip") + sum(worse[b] for b in block0(a))
+
+    counts = []
+    for seed in range(20):
+        race = begin(truth, seed, race_checks=4, race_patterns=0)
+        list(race.events())
+        counts.append(len(found(race.outcome()[1])))
+    assert max(counts) == 3, "the interaction, and two of the experts' choices"
+
+
 # -- which tasks share experts
 
 

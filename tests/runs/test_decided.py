@@ -64,8 +64,7 @@ def test_a_better_runner_up_is_no_missing_difference():
 
 
 def test_choices_that_matter_together_are_no_missing_difference():
-    words = f"changed with 2 other choices, {decided.TOGETHER} {decided.UNCHECKED}"
-    together = made("not decided", evidence=words)
+    together = made("not decided", reason="together")
     open_one = made("not decided", "x", difference=0.1, low=-0.1, high=0.3)
     told = decided.headline([together, open_one], raced=True)
     assert told.endswith("some matter together, but which of them was not checked")
@@ -96,7 +95,7 @@ def test_how_many_seeds_would_tell_the_winner_apart(second, words):
 
 
 def test_a_race_stopped_amid_its_checks_is_to_be_gone_on_with():
-    held = made("not decided", evidence=f"it was not checked {decided.STOPPED}")
+    held = made("not decided", reason="stopped")
     assert "--resume" in decided.advice([held], RACE)
 
 
@@ -167,3 +166,16 @@ def test_a_table_row_holds_the_interval_or_says_that_there_is_none():
     assert row[4] == "+0.02000 (+0.01000 to +0.03000)"
     [row] = decided.rows([made("not decided", alpha="moving")])
     assert row[4] == "not measured" and row[5] == "one supernet; alpha moving"
+
+
+def test_what_no_task_uses_is_no_choice():
+    """It counted as "not decided", and kept all others from being "found"."""
+    idle = made("not decided", "level0.pool.1.block.0", reason="idle")
+    held = [made("decided"), idle]
+    assert decided.headline(held, raced=True) == (
+        "decided: all of 1 choice (1 more of experts that no task uses)"
+    )
+    assert decided.all_decided(held) and decided.title(held) == "found"
+    assert decided.advice(held, RACE) == ""
+    assert decided.headline([idle], raced=True) == decided.UNKNOWN
+    assert not decided.all_decided([idle])

@@ -7,11 +7,13 @@ from typing import Any
 
 from automtl.config_search import SearchSection
 from automtl.errors import counted
+from automtl.phases.race._checks import Check
 from automtl.phases.race._compare import Gap, Table
 from automtl.phases.race._finals import CLOSE, Finals
+from automtl.phases.race._patterns import Pattern
 from automtl.phases.race.entrants import Entrant
 from automtl.phases.race.results import Result, of_rung
-from automtl.runs.decided import NO_BETTER
+from automtl.runs.decided import NO_BETTER, block_name
 
 
 def answer(
@@ -59,9 +61,9 @@ def answer(
 
 def _beside(entrant: Entrant, outcome: Finals) -> dict[str, Any]:
     if (gap := outcome.gaps.get(entrant.id)) is None:
-        return {"name": entrant.name}
+        return {"name": entrant.name, "id": entrant.id}
     needed = {"seeds_needed": outcome.needed[entrant.id]} if entrant.id in outcome.needed else {}
-    return {"name": entrant.name, **asdict(gap), **needed}
+    return {"name": entrant.name, "id": entrant.id, **asdict(gap), **needed}
 
 
 def _controls(
@@ -119,6 +121,23 @@ def words_of_length(results: Sequence[Result]) -> list[str]:
         f"{len(short)} of {counted(len(finals), 'training')} in the finals did best where they "
         f"ended, after {max(r.rows for r in short):,} rows: longer ones may come in another order; "
         "raise --budget or search.race_epochs"
+    ]
+
+
+def words_of_better(checks: Sequence[Check], patterns: Sequence[Pattern]) -> list[str]:
+    """Which changed copies of the winner are shown to be better than it; they came after the
+    finals, and are not handed over.
+    """
+    changed = [
+        (", ".join(f"{block_name(name)}: {value}" for name, value in c.choices.items()), c.gap)
+        for c in checks
+    ]
+    changed += [(p.entrant.name, p.gap) for p in patterns]
+    return [
+        f"a changed copy of the winner is shown to be better by {-gap.difference:.5f} ({what}); "
+        "what is handed over is the winner of the finals: search on, with more candidates"
+        for what, gap in changed
+        if gap is not None and gap.high < 0
     ]
 
 

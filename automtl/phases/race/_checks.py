@@ -2,11 +2,12 @@
 them changed for their runners-up, the rest alike.
 
 That all finalists share a choice says nothing of it: nothing else was tried there, and finalists
-that are told apart differ in many places. So choices are changed in groups, first the interaction,
-then all others at once; a group that makes a difference is halved, down to single choices.
+that are told apart differ in many places. So first the interaction is changed, then all other
+choices at once; the choices of a group that makes a difference are then changed alone, one after
+the other, so that each further check can decide a choice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from automtl.phases.race._compare import Gap, Key, Table
@@ -41,6 +42,9 @@ class Checks:
         session: data and settings.
         most: so many groups are tried.
         others: so many comparisons are made of the winner beside these.
+
+    Attributes:
+        family: so many comparisons may be told of the winner in all.
     """
 
     def __init__(
@@ -55,7 +59,8 @@ class Checks:
         self.winner, self.runners_up = winner, runners_up
         self.encoding, self.session = encoding, session
         self.most = most if runners_up else 0
-        self._others = others
+        groups = [group for group in self._first() if len(group) > 1]
+        self.family = others + (len(runners_up) + len(groups) if most else 0)
         self._entrants: dict[tuple[str, ...], Entrant] = {}
 
     def look(self, table: Table, seeds: int) -> tuple[list[Check], Entrant | None]:
@@ -68,21 +73,17 @@ class Checks:
         queue, judged = self._first(), list[Check]()
         while queue and len(judged) < self.most:
             group = queue.pop(0)
-            entrant = self.changed(group)
+            entrant, alone = self.changed(group), [(name,) for name in group if len(group) > 1]
             if form(entrant.architecture) == form(self.winner.architecture):
+                queue += alone  # two experts that swap what they have are the same model
                 continue
             if not table.checked(entrant.id, seeds):
                 return judged, entrant
-            gap = table.against(("check", entrant.id), own, self._family(group))
+            gap = table.against(("check", entrant.id), own, self.family)
             judged.append(Check({name: self.runners_up[name] for name in group}, entrant, gap))
-            if len(group) > 1 and gap is not None and gap.worse:
-                half = len(group) // 2
-                queue = [group[:half], group[half:], *queue]
+            if gap is not None and gap.worse:
+                queue += alone
         return judged, None
-
-    def _family(self, group: Sequence[str]) -> int:
-        """A single choice is one of all that are checked; a group decides nothing by itself."""
-        return len(self.runners_up) + self._others if len(group) == 1 else 1
 
     def _first(self) -> list[tuple[str, ...]]:
         names = list(self.runners_up)

@@ -84,15 +84,17 @@ class Table:
         """Within which two candidates count as equal: 1.5 pooled seed standard deviations."""
         return 0.0 if self.pooled is None else MARGIN * self.pooled[0]
 
-    def _difference(self, first: Key, second: Key) -> Difference | None:
+    def _difference(
+        self, first: Key, second: Key, pooled: tuple[float, float] | None
+    ) -> Difference | None:
         """The first's loss less the second's."""
         one, two = self.losses.get(first), self.losses.get(second)
-        if one is None or two is None or self.pooled is None:
+        if one is None or two is None or pooled is None:
             return None
         rows = self._rows(first, second)
         if math.isinf(rows):  # one row, or one group: nothing is known of others
             return None
-        return welch(one, two, extra_variance=rows, pooled=self.pooled)
+        return welch(one, two, extra_variance=rows, pooled=pooled)
 
     def _rows(self, first: Key, second: Key) -> float:
         """The variance of their difference over rows, or over the groups they come in."""
@@ -103,8 +105,9 @@ class Table:
         """How many seeds of each would show a difference of this size in four of five races, as one
         of so many comparisons; None where more than are to be had, as too few rows leave it open.
         """
-        if (difference := self._difference(first, second)) is None or self.pooled is None:
+        if (difference := self._difference(first, second, self.pooled)) is None:
             return None
+        assert self.pooled is not None
         deviations = (self.pooled[0], self.pooled[0])
         rows, level = self._rows(first, second), 1 - (1 - LEVEL) / max(family, 1)
         return seeds_needed(difference.difference, deviations, level=level, extra_variance=rows)
@@ -114,12 +117,20 @@ class Table:
         picked by the same figures.
         """
         pairs = list(combinations(keys, 2))
-        differences = {pair: d for pair in pairs if (d := self._difference(*pair)) is not None}
+        differences = {
+            pair: d for pair in pairs if (d := self._difference(*pair, self.pooled)) is not None
+        }
         return dict(zip(differences, self._adjusted(list(differences.values())), strict=True))
 
     def against(self, first: Key, second: Key, family: int) -> Gap | None:
-        """The first's loss less the second's, as one of so many comparisons (Bonferroni)."""
-        difference = self._difference(first, second)
+        """The first's loss less the second's, as one of so many comparisons (Bonferroni). The
+        deviation between seeds is of the trainings up to theirs, so that no later one turns what
+        was decided, and what was trained because of it.
+        """
+        order = list(self.done)
+        known = order[: 1 + max(order.index(key) for key in (first, second))]
+        pooled = pooled_deviation([self.losses[key] for key in known if key in self.losses])
+        difference = self._difference(first, second, pooled)
         if difference is None:
             return None
         return self._gap(difference, 1 - (1 - LEVEL) / max(family, 1))

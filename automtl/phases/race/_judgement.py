@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from automtl.errors import NumericalError
-from automtl.phases.race._answer import answer
+from automtl.phases.race._answer import answer, words_of_better
 from automtl.phases.race._compare import Table, Units
 from automtl.phases.race._finals import finals
 from automtl.phases.race._trials import Trials
@@ -64,12 +64,12 @@ class Judgement:
         if self._course.next(results) is not None:
             leader = self._course.leader(results)
             words = f"the race was stopped before its finals were over: {leader.name} led on A rows"
-            summary = {"winner": leader.name, "kind": leader.kind, "words": [words]}
+            summary: dict[str, Any] = {"winner": leader.name, "kind": leader.kind, "words": [words]}
             decisions = of_a_stopped_race(leader, self._believed(leader), words)
             return leader.architecture, decisions, summary
         table = Table(results, units)
         grounds = self._grounds(results, units)
-        trials = self._trials_of(results, units).judged(table)
+        checks, patterns, all_checked, all_tried = self._trials_of(results, units).judged(table)
         summary = answer(
             grounds.finals,
             table,
@@ -78,8 +78,9 @@ class Judgement:
             beats=grounds.beats_constant,
             search=self._session.config.search,
         )
-        winner = grounds.finals.winner
-        return winner.architecture, grounds.decisions(*trials), summary
+        summary["words"] += words_of_better(checks, patterns)
+        decisions = grounds.decisions(checks, patterns, all_checked, all_tried)
+        return grounds.finals.winner.architecture, decisions, summary
 
     def _believed(self, entrant: Entrant) -> Sequence[Decision]:
         """The strategy's own view; it has none of a hand-made model."""

@@ -23,11 +23,15 @@ class Trials:
         search, winner = session.config.search, grounds.finals.winner
         agreed, encoding = grounds.agreed(), grounds.encoding
         most = search.race_patterns if grounds.agreed_on_experts else 0
-        of_experts = min(most, 1)  # the pattern is one choice
         self._checks = Checks(
-            winner, agreed, encoding, session, search.race_checks, others=of_experts
+            winner,
+            agreed,
+            encoding,
+            session,
+            search.race_checks,
+            others=min(most, 1),  # the pattern is one choice
         )
-        family = (len(agreed) if search.race_checks else 0) + of_experts
+        family = self._checks.family
         self._patterns = Patterns(winner, encoding, session, most=most, seed=seed, family=family)
         self._seeds = search.race_seeds
 

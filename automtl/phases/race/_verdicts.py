@@ -9,9 +9,9 @@ from automtl.phases.race._checks import Check
 from automtl.phases.race._finals import Finals
 from automtl.phases.race._patterns import Pattern, least
 from automtl.phases.race.entrants import Entrant
-from automtl.runs.decided import MODEL, NO_BETTER, STOPPED, TOGETHER, UNCHECKED
+from automtl.runs.decided import MODEL, NO_BETTER
 from automtl.spaces.architecture import Architecture
-from automtl.spaces.decisions import EXPERTS_OF, Decision, Verdict
+from automtl.spaces.decisions import EXPERTS_OF, Decision, Reason, Verdict
 from automtl.strategies.decisions import is_experts, words_of
 from automtl.strategies.encoding import SpaceEncoding
 
@@ -136,15 +136,16 @@ class Grounds:
     ) -> Decision:
         name = believed.choice
         if name in idle:
-            return replace(believed, evidence="no task uses this expert, so nothing depends on it")
+            words = "no task uses this expert, so nothing depends on it"
+            return replace(believed, evidence=words, reason="idle")
         if not self.beats_constant:
-            return replace(believed, evidence=NO_BETTER)
+            return _no_better(believed)
         if name in dissent:
             return self._dissented(believed, dissent[name])
         if name in checked:
             return _checked(believed, checked[name], self._trained, all_checked)
         words = "all finalists not told apart have it, and it was not checked"
-        return replace(believed, evidence=f"{words} {UNCHECKED if all_checked else STOPPED}")
+        return _open(believed, words, _unchecked(all_checked))
 
     def _dissented(self, believed: Decision, other: Dissent) -> Decision:
         gap = self.finals.gaps[other.finalist]
@@ -163,18 +164,17 @@ class Grounds:
     ) -> Decision:
         """The experts of a task. Which tasks share experts was checked for all tasks as one."""
         if not self.beats_constant:
-            return replace(believed, evidence=NO_BETTER)
+            return _no_better(believed)
         if believed.choice in dissent:
             return self._dissented(believed, dissent[believed.choice])
         if any(is_experts(name) for name in dissent):
             words = "a finalist in which another task has other experts is not told apart"
             return replace(believed, evidence=f"{words}; {self._trained}")
-        words = ""
         if not all_tried:
-            words = f"not all other patterns were tried {STOPPED}"
-        elif not patterns:
+            words = f"{believed.evidence}; not all other patterns were tried"
+            return _open(believed, words, "stopped")
+        if not patterns:
             words = "no other pattern was trained (search.race_patterns), or none differs"
-        if words:
             return replace(believed, evidence=f"{believed.evidence}; {words}")
         return _patterned(believed, self._task(believed), patterns, self._trained)
 
@@ -197,7 +197,7 @@ class Grounds:
         other = f"searched ({searched[0].name})" if searched else None
         decision = Decision(MODEL, winner.name, other, "not decided", words)
         if not self.beats_constant:
-            return replace(decision, evidence=NO_BETTER)
+            return _no_better(decision)
         if not searched:
             return decision
         gap = self.finals.gaps[searched[0].id]
@@ -221,6 +221,20 @@ def of_a_stopped_race(leader: Entrant, believed: Sequence[Decision], words: str)
     ]
 
 
+def _no_better(decision: Decision) -> Decision:
+    return replace(decision, evidence=NO_BETTER, reason="no better")
+
+
+def _open(decision: Decision, words: str, reason: Reason) -> Decision:
+    """A decision that more trainings could make, with what would have to be done."""
+    rest = "before the race was stopped" if reason == "stopped" else "(search.race_checks)"
+    return replace(decision, evidence=f"{words} {rest}", reason=reason)
+
+
+def _unchecked(all_checked: bool) -> Reason:
+    return "unchecked" if all_checked else "stopped"
+
+
 def _tied(tied: bool) -> Verdict:
     return "tied" if tied else "not decided"
 
@@ -242,8 +256,8 @@ def _checked(believed: Decision, check: Check, trained: str, all_checked: bool) 
         decision = replace(believed, evidence=f"changed alone, the model is worse; {trained}")
         return _measured(decision, gap.difference, gap.low, gap.high, "decided")
     if gap.worse:
-        why = UNCHECKED if all_checked else STOPPED
-        return replace(believed, evidence=f"changed{together}, {TOGETHER} {why}")
+        words = f"changed{together}, the model is worse; which of them, was not checked"
+        return _open(believed, words, "together" if all_checked else "stopped")
     better = gap.apart and gap.high < 0
     words = "the model is better: search on" if better else "no difference is shown"
     decision = replace(believed, evidence=f"changed{together}, {words}; {trained}")

@@ -35,7 +35,7 @@ _SHAPE = ("race_candidates", "race_controls", "race_seeds", "race_checks", "race
 _RACES = (
     ((27, 9, 5, 12, 4), 2**20, 8),
     ((9, 3, 3, 6, 4), 2**20, 8),
-    ((9, 3, 3, 3, 4), 2**18, 2),
+    ((9, 3, 3, 6, 4), 2**18, 2),
     ((6, 2, 3, 2, 0), 2**18, 2),
     ((4, 2, 2, 1, 0), 0, 0),
 )
@@ -204,7 +204,8 @@ class _Filling:
         }[self.budget.unit]
         row = per_step * done / strategy.samples
         scored_row = row if self.budget.unit == "rows" else row / PASSES["train"]
-        judged = self.b * scored_row if self.budget.unit == "seconds" else 0.0
+        all_b = len(self.session.index("b"))  # an epoch is judged on all of them
+        judged = all_b * scored_row if self.budget.unit == "seconds" else 0.0
         passes = 0
         if self.search.strategy == "evolution":
             passes = self.search.population * (self.search.generations + 1)

@@ -48,7 +48,7 @@ def write_outcome(
         "seed": session.config.seed,
     }
     if race is not None and (beside := race_summary.get("rival")):
-        [raced] = [e for e in race.course.entrants if e.name == beside["name"]]
+        raced = race.course.by_id[beside["id"]]
         # trained as the others, not by what its paper recommends
         raced.architecture.evolve(provenance=origin, recommended={}).save(folder.hand_made)
     architecture = derived.evolve(

@@ -12,7 +12,7 @@ from automtl.errors import ConfigError
 from automtl.spaces.strategies import readers
 from automtl.strict import build
 
-DEFAULT = "3e13flops"  # at most half an hour of two cores, and the same plan on every machine
+DEFAULT = "3.5e13flops"  # at most an hour or so of two cores, and one plan on every machine
 _NOT_ITS_LENGTH = {"rivals", "scale_rivals", "race_halving", "race_patience"}
 
 Unit = Literal["seconds", "rows", "FLOPs"]
