@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from automtl.errors import counted
-from automtl.spaces.decisions import Reason
 
 MODEL = "the model"  # the choice between a hand-made model and what was searched
 RACE = "--set search.selection=race"
@@ -146,7 +145,7 @@ def advice(decisions: Sequence[Mapping[str, Any]], race: Mapping[str, Any]) -> s
     return "; ".join(filter(None, (said, take or tie)))
 
 
-def _any(decisions: Sequence[Mapping[str, Any]], *reasons: Reason) -> bool:
+def _any(decisions: Sequence[Mapping[str, Any]], *reasons: str) -> bool:
     return any(d.get("reason") in reasons for d in decisions)
 
 

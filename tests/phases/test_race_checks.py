@@ -1,0 +1,66 @@
+"""Which changed copies of a winner are trained, in which order, and what is told of them."""
+
+from dataclasses import replace
+
+from automtl.phases.race import _checks
+from automtl.phases.race._answer import words_of_better
+from automtl.phases.race._checks import Check, Checks
+from automtl.phases.race._compare import Gap
+from automtl.phases.race.entrants import Entrant
+from automtl.spaces.architecture import Sharing
+from automtl.strategies.encoding import Genome, SpaceEncoding
+from tests.support import small_schema, small_space
+
+
+class _AllWorse:
+    """A table in which every changed copy is trained, and worse."""
+
+    @staticmethod
+    def checked(candidate, seeds):
+        return True
+
+    @staticmethod
+    def against(first, second, family):
+        return Gap(0.1, 0.05, 0.15, apart=True, tied=False)
+
+
+def _checks_of(genome, runners_up, monkeypatch, most):
+    def made(kind, name, architecture, session):
+        return Entrant(kind, name, architecture, 1, 1, 0.0)
+
+    monkeypatch.setattr(_checks, "make_entrant", made)
+    encoding = SpaceEncoding(small_space(chosen_experts=2), small_schema(), Sharing())
+    winner = Entrant("proposal", "it", encoding.architecture(genome), 1, 1, 0.0)
+    named = {name: str(encoding.operations(name)[pick]) for name, pick in runners_up.items()}
+    return Checks(winner, named, encoding, None, most, others=1)
+
+
+def test_the_interaction_then_all_others_then_one_by_one(monkeypatch):
+    blocks = [f"level0.pool.{e}.block.0" for e in range(3)]
+    changed = dict.fromkeys(["interaction.0", *blocks], 1)
+    for most in range(6):
+        checks = _checks_of(Genome((0,) * 7, ((0, 1), (1, 2))), changed, monkeypatch, most)
+        judged, following = checks.look(_AllWorse, 3)
+        groups = [tuple(check.choices) for check in judged]
+        whole = [("interaction.0",), tuple(blocks), *((name,) for name in blocks)]
+        assert groups == whole[:most] and following is None
+        assert checks.family == (4 + 1 + 1 if most else 1), "each, the group, and the pattern"
+
+
+def test_two_experts_that_swap_are_the_same_model_and_are_changed_alone(monkeypatch):
+    """The group was passed over, and its choices with it."""
+    first, second = (f"level0.pool.{e}.block.0" for e in (0, 1))
+    genome = Genome((0, 0, 0, 1, 0, 2, 0), ((0, 1), (0, 1)))
+    checks = _checks_of(genome, {first: 1, second: 0}, monkeypatch, 4)
+    judged, _ = checks.look(_AllWorse, 3)
+    assert [tuple(check.choices) for check in judged] == [(first,), (second,)]
+
+
+def test_a_copy_that_is_better_than_the_winner_is_told_of():
+    gap = Gap(-0.02, -0.03, -0.01, apart=True, tied=False)
+    said = words_of_better([Check({"level0.pool.1.block.0": "skip"}, None, gap)], [])
+    assert len(said) == 1 and "better by 0.02000 (expert 1, block 0: skip)" in said[0]
+    worse = replace(gap, difference=0.02, low=0.01, high=0.03)
+    assert (
+        words_of_better([Check({"a": "b"}, None, worse), Check({"a": "b"}, None, None)], []) == []
+    )
