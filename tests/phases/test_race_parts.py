@@ -250,7 +250,17 @@ def test_with_one_group_of_rows_nothing_is_compared():
         [result(c, s, 0.1 * s) for c in "xy" for s in range(2)],
         {("final", c): np.zeros(1) for c in "xy"},
     )
-    assert table.family([("final", "x"), ("final", "y")]) == {}
+    assert table.family([("final", "x"), ("final", "y")]) == {} and table.lone
+
+
+@pytest.mark.parametrize(("loss", "winner"), [(0.6, "dear"), (0.5002, "cheap")])
+def test_where_nothing_is_compared_the_cheapest_of_those_as_good_wins(loss, winner):
+    """It was the cheapest of all, and called "within .1%" of the best."""
+    results = [result("dear", s, 0.5) for s in range(2)]
+    results += [result("cheap", s, loss) for s in range(2)]
+    table = Table(results, {("final", c): np.zeros(1) for c in ("dear", "cheap")})
+    runners = [Runner("dear", price=2.0), Runner("cheap", price=1.0)]
+    assert finals(runners, table).winner.id == winner
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def answer(
         "finalists": {e.name: table.losses.get(("final", e.id)) for e in outcome.ordered},
         "trainings": len(results),
     }
-    words = _words(outcome, summary)
+    words = _words(outcome, summary, lone=table.lone)
     if search.race_patience is not None:
         words += words_of_length(results)
     return {**summary, "words": words}
@@ -82,15 +82,21 @@ def _controls(
     return None
 
 
-def _words(outcome: Finals, summary: dict[str, Any]) -> list[str]:
+def _words(outcome: Finals, summary: dict[str, Any], *, lone: bool) -> list[str]:
     winner, best = outcome.winner, outcome.best
     origin = "hand-made: " if winner.kind == "rival" else ""
     sentences = [f"{origin}{winner.name} wins the race, MTL-Loss {summary['loss_b']:.5f} on B rows"]
     if not summary["beats_constant"]:
         sentences.append(NO_BETTER)
-    if best.id != winner.id:
+    if lone:
         sentences.append(
-            f"{best.name} has the least loss; not told apart and within {CLOSE:.1%} of it, "
+            "the B rows are one row, or one group, so no two models can be compared: take data of "
+            "more rows or groups"
+        )
+    if best.id != winner.id:
+        within = f"{'' if lone else 'not told apart and '}within {CLOSE:.1%} of it"
+        sentences.append(
+            f"{best.name} has the least loss; {within}, "
             f"{winner.name} is cheaper ({winner.flops:,} FLOPs a row for {best.flops:,})"
         )
     # beside a hand-made winner no other is the best hand-made one

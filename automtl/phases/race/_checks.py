@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from automtl.phases.race._compare import Gap, Key, Table
 from automtl.phases.race.entrants import Entrant, make_entrant
 from automtl.phases.run.session import Session
+from automtl.runs.decided import block_name
 from automtl.spaces.equivalence import form
 from automtl.strategies.encoding import SpaceEncoding
 
@@ -102,6 +103,12 @@ class Checks:
                     picks[number] = names.index(self.runners_up[name])
             architecture = self.encoding.architecture(replace(genome, picks=tuple(picks)))
             self._entrants[group] = make_entrant(
-                "variant", f"winner but for {len(group)}", architecture, self.session
+                "variant", self._name(group), architecture, self.session
             )
         return self._entrants[group]
+
+    def _name(self, group: tuple[str, ...]) -> str:
+        """What a training of it is called on the screen and in race.jsonl."""
+        if len(group) > 1:
+            return f"winner but for {len(group)} choices"
+        return f"winner but for {self.runners_up[group[0]]} at {block_name(group[0])}"

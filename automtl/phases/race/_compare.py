@@ -70,6 +70,13 @@ class Table:
         }
         self.pooled = pooled_deviation(self.losses.values())
 
+    @property
+    def lone(self) -> bool:
+        """Whether the B rows are one row, or one group: nothing is known of others, and no two
+        candidates can be compared.
+        """
+        return any(len(units) == 1 for units in self._units.values())
+
     def checked(self, candidate: str, seeds: int) -> bool:
         """Whether a candidate's trainings of the stage "check" are all done."""
         return self.done.get(("check", candidate), 0) >= seeds

@@ -50,11 +50,12 @@ def finals(finalists: Sequence[Entrant], table: Table) -> Finals:
         return flipped(family[two, one]) if (two, one) in family else None
 
     best = ordered[0]
+    least = table.mean(("final", best.id))
     near = [
         e
         for e in finite
-        if (distance := gap(e, best)) is None
-        or (not distance.apart and distance.difference <= CLOSE * table.mean(("final", best.id)))
+        if table.mean(("final", e.id)) - least <= CLOSE * least
+        and ((distance := gap(e, best)) is None or not distance.apart)
     ]
     winner = min(near, key=lambda e: e.price) if near else best
     gaps = {e.id: distance for e in finite if (distance := gap(e, winner)) is not None}
