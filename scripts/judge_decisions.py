@@ -53,6 +53,7 @@ from torch import nn
 
 import automtl
 from automtl.nn import MLP, Cross
+from automtl.runs.manifest import code_version
 from automtl.spaces.decisions import EXPERTS_OF
 
 STRATEGIES = ("random_search", "darts")
@@ -210,6 +211,7 @@ def one(part: str, strategy: str, seed: int, out: Path, fast: bool) -> dict[str,
     searched = automtl.search(data, space=SPACES[part], out=folder / "run", seed=seed, **given)
     answer = searched.architecture.provenance["race"]
     line = {
+        "commit": code_version(),
         "part": part,
         "strategy": strategy,
         "seed": seed,
@@ -284,8 +286,10 @@ def main() -> None:
             lines = [x for x in read(record) if (x["part"], x["strategy"]) == (part, strategy)]
             kept, words = judged(part, lines)
             verdict = "holds" if kept else "FAILS"
+            commits = sorted({str(line.get("commit", "unknown"))[:7] for line in lines})
             print(
-                f"{part}, {strategy}, {len(lines)} of {len(SEEDS[part])} searches: {verdict}: {words}",
+                f"{part}, {strategy}, {len(lines)} of {len(SEEDS[part])} searches of commit "
+                f"{', '.join(commits)}: {verdict}: {words}",
                 flush=True,
             )
 
