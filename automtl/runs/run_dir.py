@@ -73,10 +73,11 @@ class PhaseDir:
     def architecture(self) -> Path:
         return self.path / "architecture.json"
 
-    @property
-    def hand_made(self) -> Path:
-        """The best hand-made model of a race beside its winner, as it raced."""
-        return self.path / "hand_made.json"
+    def beside(self, name: str) -> Path:
+        """A model beside the winner of a race, as it raced: "hand_made", the best such one, or
+        "better", a changed copy of the winner that is shown to be better.
+        """
+        return self.path / f"{name}.json"
 
     @property
     def cost(self) -> Path:

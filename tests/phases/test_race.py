@@ -98,7 +98,7 @@ def test_a_race_writes_what_it_did_and_the_architecture_is_the_winners(raced, da
     [shown] = status(raced.run)
     assert shown["decided"] == raced.decided and "race" in shown
     assert {"race.jsonl", "hand_made.json"} <= {*Manifest.read(phase.manifest).values["sums"]}
-    beside = Architecture.load(phase.hand_made)
+    beside = Architecture.load(phase.beside("hand_made"))
     assert (beside.name, race["rival"]["name"]) == ("shared_bottom", "shared_bottom (scaled)")
     assert not beside.recommended  # it was trained as the others
     assert beside.experts != Architecture.load("shared_bottom").experts and not beside.is_template

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from automtl.phases.race import _checks
-from automtl.phases.race._answer import words_of_better
+from automtl.phases.race._answer import better, words_of
 from automtl.phases.race._checks import Check, Checks
 from automtl.phases.race._compare import Gap
+from automtl.phases.race._patterns import Pattern
 from automtl.phases.race.entrants import Entrant
 from automtl.spaces.architecture import Sharing
 from automtl.strategies.encoding import Genome, SpaceEncoding
@@ -56,11 +57,13 @@ def test_two_experts_that_swap_are_the_same_model_and_are_changed_alone(monkeypa
     assert [tuple(check.choices) for check in judged] == [(first,), (second,)]
 
 
-def test_a_copy_that_is_better_than_the_winner_is_told_of():
+def test_the_best_copy_that_is_better_than_the_winner_is_told_of():
     gap = Gap(-0.02, -0.03, -0.01, apart=True, tied=False)
-    said = words_of_better([Check({"level0.pool.1.block.0": "skip"}, None, gap)], [])
-    assert len(said) == 1 and "better by 0.02000 (expert 1, block 0: skip)" in said[0]
-    worse = replace(gap, difference=0.02, low=0.01, high=0.03)
-    assert (
-        words_of_better([Check({"a": "b"}, None, worse), Check({"a": "b"}, None, None)], []) == []
-    )
+    entrant = Entrant("variant", "winner but for skip at expert 1, block 0", None, 1, 1, 0.0)
+    copy = Check({"level0.pool.1.block.0": "skip"}, entrant, gap)
+    less = Pattern(entrant, replace(gap, difference=-0.015))
+    worse = replace(copy, gap=replace(gap, difference=0.02, low=0.01, high=0.03))
+    assert better([worse, copy, replace(copy, gap=None)], [less]) is copy
+    said = "(winner but for skip at expert 1, block 0) is shown to be better by 0.02000: the winner"
+    assert said in words_of(copy)
+    assert better([worse], []) is None

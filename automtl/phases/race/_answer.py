@@ -13,7 +13,7 @@ from automtl.phases.race._finals import CLOSE, Finals
 from automtl.phases.race._patterns import Pattern
 from automtl.phases.race.entrants import Entrant
 from automtl.phases.race.results import Result, of_rung
-from automtl.runs.decided import NO_BETTER, block_name
+from automtl.runs.decided import NO_BETTER
 
 
 def answer(
@@ -37,7 +37,6 @@ def answer(
     """
     winner = outcome.winner
     others = [e for e in outcome.ordered if e.id != winner.id]
-    rivals = [e for e in others if e.kind == "rival"]
     # proposals of a strategy that trains nothing are even draws, too
     drawn = {"control"} if search.trains_supernet else {"control", "proposal"}
     controls = _controls(winner, results, rungs, drawn)
@@ -47,7 +46,7 @@ def answer(
         "loss_b": table.mean(("final", winner.id)),
         "margin": outcome.margin,
         "runner_up": _beside(others[0], outcome) if others else None,
-        "rival": _beside(rivals[0], outcome) if rivals else None,
+        "rival": _beside(rival, outcome) if (rival := outcome.rival) else None,
         "controls": controls,
         "beats_constant": beats,
         "finalists": {e.name: table.losses.get(("final", e.id)) for e in outcome.ordered},
@@ -61,9 +60,9 @@ def answer(
 
 def _beside(entrant: Entrant, outcome: Finals) -> dict[str, Any]:
     if (gap := outcome.gaps.get(entrant.id)) is None:
-        return {"name": entrant.name, "id": entrant.id}
+        return {"name": entrant.name}
     needed = {"seeds_needed": outcome.needed[entrant.id]} if entrant.id in outcome.needed else {}
-    return {"name": entrant.name, "id": entrant.id, **asdict(gap), **needed}
+    return {"name": entrant.name, **asdict(gap), **needed}
 
 
 def _controls(
@@ -130,21 +129,23 @@ def words_of_length(results: Sequence[Result]) -> list[str]:
     ]
 
 
-def words_of_better(checks: Sequence[Check], patterns: Sequence[Pattern]) -> list[str]:
-    """Which changed copies of the winner are shown to be better than it; they came after the
-    finals, and are not handed over.
+def better(checks: Sequence[Check], patterns: Sequence[Pattern]) -> Check | Pattern | None:
+    """The best of the changed copies that are shown to be better than the winner; None where none
+    is. They came after the finals, and are not handed over.
     """
-    changed = [
-        (", ".join(f"{block_name(name)}: {value}" for name, value in c.choices.items()), c.gap)
-        for c in checks
-    ]
-    changed += [(p.entrant.name, p.gap) for p in patterns]
-    return [
-        f"a changed copy of the winner is shown to be better by {-gap.difference:.5f} ({what}); "
-        "what is handed over is the winner of the finals: search on, with more candidates"
-        for what, gap in changed
-        if gap is not None and gap.high < 0
-    ]
+    tried: list[Check | Pattern] = [*checks, *patterns]
+    shown = {copy.gap.difference: copy for copy in tried if copy.gap and copy.gap.high < 0}
+    return shown[min(shown)] if shown else None
+
+
+def words_of(copy: Check | Pattern) -> str:
+    """What is told of a better copy."""
+    assert copy.gap is not None
+    return (
+        f"a copy of the winner ({copy.entrant.name}) is shown to be better by "
+        f"{-copy.gap.difference:.5f}: the winner of the finals is handed over, the copy is in "
+        "search/better.json; train and compare both, or search on with more candidates"
+    )
 
 
 def _gap(beside: dict[str, Any]) -> str:

@@ -35,6 +35,12 @@ class Finals:
     margin: float = 0.0
     needed: Mapping[str, int | None] = field(default_factory=dict)
 
+    @property
+    def rival(self) -> Entrant | None:
+        """The best hand-made model beside the winner; None where none ran."""
+        rivals = (e for e in self.ordered if e.kind == "rival" and e.id != self.winner.id)
+        return next(rivals, None)
+
 
 def finals(finalists: Sequence[Entrant], table: Table) -> Finals:
     """Judge finalists that are all trained."""

@@ -1,10 +1,10 @@
 """The verdict of a race, computed from its results alone."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from automtl.errors import NumericalError
-from automtl.phases.race._answer import answer, words_of_better
+from automtl.phases.race._answer import answer, better, words_of
 from automtl.phases.race._compare import Table, Units
 from automtl.phases.race._finals import finals
 from automtl.phases.race._trials import Trials
@@ -19,7 +19,22 @@ from automtl.spaces.decisions import Decision
 from automtl.strategies.encoding import SpaceEncoding
 from automtl.strategies.protocol import Strategy
 
-Outcome = tuple[Architecture, list[Decision], dict[str, Any]]
+
+class Outcome(NamedTuple):
+    """What came of a race.
+
+    Attributes:
+        architecture: that is handed over.
+        decisions: on its choices.
+        summary: the race as plain data, with words.
+        beside: other models as they raced, where there are: "hand_made", the best such one beside
+            the winner, and "better", a changed copy that is shown to be better than the winner.
+    """
+
+    architecture: Architecture
+    decisions: list[Decision]
+    summary: dict[str, Any]
+    beside: dict[str, Architecture]
 
 
 class Judgement:
@@ -66,7 +81,7 @@ class Judgement:
             words = f"the race was stopped before its finals were over: {leader.name} led on A rows"
             summary: dict[str, Any] = {"winner": leader.name, "kind": leader.kind, "words": [words]}
             decisions = of_a_stopped_race(leader, self._believed(leader), words)
-            return leader.architecture, decisions, summary
+            return Outcome(leader.architecture, decisions, summary, {})
         table = Table(results, units)
         grounds = self._grounds(results, units)
         checks, patterns, all_checked, all_tried = self._trials_of(results, units).judged(table)
@@ -78,9 +93,14 @@ class Judgement:
             beats=grounds.beats_constant,
             search=self._session.config.search,
         )
-        summary["words"] += words_of_better(checks, patterns)
         decisions = grounds.decisions(checks, patterns, all_checked, all_tried)
-        return grounds.finals.winner.architecture, decisions, summary
+        beside = {}
+        if (rival := grounds.finals.rival) is not None:
+            beside["hand_made"] = rival.architecture
+        if (copy := better(checks, patterns)) is not None:
+            beside["better"] = copy.entrant.architecture
+            summary["words"].append(words_of(copy))
+        return Outcome(grounds.finals.winner.architecture, decisions, summary, beside)
 
     def _believed(self, entrant: Entrant) -> Sequence[Decision]:
         """The strategy's own view; it has none of a hand-made model."""

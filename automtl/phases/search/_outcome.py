@@ -37,8 +37,9 @@ def write_outcome(
     """
     schema = session.schema
     race_summary: dict[str, Any] = {}
+    beside: dict[str, Architecture] = {}
     if race is not None:
-        derived, decisions, race_summary = race.outcome()
+        derived, decisions, race_summary, beside = race.outcome()
     else:
         derived = strategy.derive()
         decisions = list(strategy.decisions(derived))
@@ -47,10 +48,9 @@ def write_outcome(
         "data_hash": schema.data_hash,
         "seed": session.config.seed,
     }
-    if race is not None and (beside := race_summary.get("rival")):
-        raced = race.course.by_id[beside["id"]]
+    for name, other in beside.items():
         # trained as the others, not by what its paper recommends
-        raced.architecture.evolve(provenance=origin, recommended={}).save(folder.hand_made)
+        other.evolve(provenance=origin, recommended={}).save(folder.beside(name))
     architecture = derived.evolve(
         provenance={
             **origin,
