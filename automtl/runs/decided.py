@@ -117,8 +117,9 @@ def _why(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
     if not moving and not unknown:
         return "no candidate was trained alone"
     said = [f"alpha still moves in {moving}"] if moving else []
+    it_moves = "it does" if moving else "alpha still moves"
     said += (
-        [f"in {unknown} it is not known whether it does, after so few passes"] if unknown else []
+        [f"in {unknown} it is not known whether {it_moves}, after so few passes"] if unknown else []
     )
     return f"no candidate was trained alone, and {', '.join(said)}"
 

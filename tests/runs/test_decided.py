@@ -35,7 +35,11 @@ def test_all_some_and_none():
         ),
         (
             [{"alpha": "unknown"}, {"alpha": "unknown", "evidence": "x"}],
-            "in 2 it is not known whether it does, after so few passes",
+            "and in 2 it is not known whether alpha still moves, after so few passes",
+        ),
+        (
+            [{"alpha": "unknown"}, {"alpha": "moving", "evidence": "x"}],
+            "and alpha still moves in 1, in 1 it is not known whether it does, after so few passes",
         ),
         ([{}, {"evidence": "a draw"}], "no candidate was trained alone"),
         ([{}, {}], "of 2 choices: one supernet"),
