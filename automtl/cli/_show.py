@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from automtl.cli._options import DataDir
-from automtl.cli.console import say
+from automtl.cli.console import say, show_decisions
 
 _KINDS = ("architecture", "alphas")
 
@@ -48,6 +48,7 @@ def run(
     from automtl.errors import ConfigError
     from automtl.phases.finished.show import alphas_picture, architecture_of, decided_of, picture
     from automtl.reports.drawing import render
+    from automtl.runs.decided import decisions_of
 
     if what not in _KINDS:
         raise ConfigError("--what", "must be architecture or alphas", what)
@@ -57,8 +58,10 @@ def run(
         if what == "alphas"
         else picture(architecture_of(source), data, data_dir, say=say)
     )
-    for line in decided_of(architecture_of(source)):
+    architecture = architecture_of(source)
+    for line in decided_of(architecture):
         say(line)
+    show_decisions(decisions_of(architecture.provenance))
     files.write_bytes(path, render(figure, path))
     say(f"wrote {path}")
     if screen:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from automtl.cli._options import AsJson, Full
-from automtl.cli.console import print_json, say, say_command, table
+from automtl.cli.console import print_json, say, say_command, show_decisions, table
 
 
 def run(
@@ -35,6 +35,7 @@ def run(
                 if key not in ("phase", "decisions") and value is not None
             ]
             table(phase["phase"], ("what", "value"), rows)
+            show_decisions(phase.get("decisions", []))
     else:
         _show(source, phases)
 

@@ -114,7 +114,7 @@ def _decided(manifest: dict[str, Any]) -> dict[str, Any]:
         decided.decisions_of(manifest),
         decided.sentence_and_advice(manifest),
     )
-    facts = {"decided": headline, **({"to decide more": more} if more else {})}
+    facts = {"decided": headline, **({"to decide more": more.partition(": ")[2]} if more else {})}
     return {**facts, "decisions": decisions} if decisions else facts
 
 
