@@ -110,6 +110,16 @@ class PhaseDir:
         """The state its manifest tells."""
         return str(Manifest.read(self.manifest).values.get("state"))
 
+    def need_ended(self) -> None:
+        """Refuse a search that has no result yet.
+
+        Raises:
+            ArtifactError: it is one.
+        """
+        if (state := self.state()) not in ("done", "time_limited"):
+            fix = f"go on with --resume, and --out {self.path.parent}"
+            raise ArtifactError(self.path, "must be a search that has ended", state, fix)
+
     def metric_sum(self, lines: int) -> str:
         """The sum of the first `lines` lines of metrics.jsonl."""
         return checksums.of_lines(self.metrics, lines)
@@ -263,3 +273,15 @@ def one_phase(path: Path, kind: str) -> PhaseDir:
             f"pass one of them: {', '.join(str(p.path) for p in phases)}",
         )
     return phases[0]
+
+
+def derived_by(path: Path) -> Path:
+    """The architecture file of the search at `path`: a run folder or a phase folder.
+
+    Raises:
+        ArtifactError: there is no search, or it has derived none yet.
+    """
+    phase = one_phase(path, "search")
+    if not phase.architecture.exists():
+        phase.need_ended()
+    return phase.architecture

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from automtl.errors import ArtifactError, NoResult, counted
+from automtl.errors import NoResult, counted
 from automtl.reports.results import SelfShowing
 from automtl.runs import decided
 from automtl.runs.manifest import Manifest
@@ -47,12 +47,8 @@ class SearchResult(SelfShowing):
         Raises:
             ArtifactError: it has not, or a file of it is damaged.
         """
+        folder.need_ended()
         values = Manifest.read(folder.manifest).values
-        if values["state"] not in ("done", "time_limited"):
-            fix = f"go on with --resume, and --out {folder.path.parent}"
-            raise ArtifactError(
-                folder.path, "must be a search that has ended", values["state"], fix
-            )
         architecture = Architecture.load(folder.architecture)
         return cls(folder.path.parent, architecture, values["state"], values["finished_epochs"])
 
