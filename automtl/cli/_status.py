@@ -91,7 +91,7 @@ def _place(phase: Mapping[str, Any]) -> str:
     """Epochs done of those planned, or trials."""
     if "trials" in phase:
         return str(phase["trials"]).partition(",")[0]
-    done, _, planned = str(phase.get("epoch", "-")).partition(" of ")
+    done, _, planned = str(phase.get("epoch") or "-").partition(" of ")
     return f"{done}/{planned}" if planned else done
 
 

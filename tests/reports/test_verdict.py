@@ -6,6 +6,7 @@ from automtl.reports.load import load_run
 from automtl.statistics import seeds_needed
 from tests.reports.architectures import searched
 from tests.reports.runs import write_json, write_retrain, write_run, write_search
+from tests.reports.test_panel_search import race
 from tests.reports.test_tables import judge
 
 
@@ -155,6 +156,19 @@ def test_a_search_that_did_not_end_well_says_what_it_is(tmp_path, state, told):
         "strange": ["", ""],
     }
     assert commands == expected[state]
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ("running", "run: search is not finished: its race goes on"),
+        ("interrupted", "run: search was interrupted in its race"),
+    ],
+)
+def test_a_race_over_draws_is_not_told_of_by_epochs(tmp_path, state, told):
+    write_search(tmp_path / "run", state=state, epochs=1)
+    race(tmp_path / "run", "several")
+    assert told in words(tmp_path / "run")
 
 
 def test_a_failed_retrain_stands_beside_the_finished_ones(tmp_path):

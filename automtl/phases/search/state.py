@@ -32,7 +32,7 @@ class SearchResult(SelfShowing):
         run: the run's folder.
         architecture: the derived architecture.
         state: "done", or "time_limited".
-        epochs: finished epochs.
+        epochs: finished epochs; 0 of a race over draws.
     """
 
     run: Path
@@ -97,7 +97,7 @@ class SearchResult(SelfShowing):
     @property
     def after(self) -> str:
         """After how many epochs it ended; a race tells its length otherwise."""
-        return "" if self.race else f" after {counted(self.epochs, 'epoch')}"
+        return "" if self.race or not self.epochs else f" after {counted(self.epochs, 'epoch')}"
 
     def headline(self) -> str:
         return f"{self.decided}; search {self.state}{self.after}: {self.run}"
