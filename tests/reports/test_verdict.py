@@ -4,7 +4,7 @@ from scipy import stats
 from automtl.reports._verdict import verdict
 from automtl.reports.load import load_run
 from automtl.statistics import seeds_needed
-from tests.reports.architectures import searched
+from tests.reports.architectures import hand_made, searched
 from tests.reports.runs import write_json, write_retrain, write_run, write_search
 from tests.reports.test_panel_search import race
 from tests.reports.test_tables import judge
@@ -121,6 +121,17 @@ def test_validation_figures_and_second_readings_are_admitted(tmp_path):
     assert any(s.command == f"automtl evaluate {tmp_path / 'a'}" for s in said(tmp_path / "a"))
     write_retrain(tmp_path / "b", searched(1, 2), test_reads=3)
     assert "read up to 3 times" in words(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "other"),
+    [(searched(2, 2), "shared_bottom"), (hand_made(2, 1, "shared_bottom"), "mmoe")],
+)
+def test_one_model_is_to_be_compared_with_another(tmp_path, architecture, other):
+    """A hand-made winner of a race was to be compared with itself."""
+    write_retrain(tmp_path / "run", architecture)
+    [command] = [s.command for s in said(tmp_path / "run") if "no other model" in s.text]
+    assert command.startswith(f"automtl retrain {other} --data ")
 
 
 def test_nothing_trained_says_what_to_do_next(tmp_path):
