@@ -1,5 +1,6 @@
 """The layout of a run: ``runs/<name>/<phase>/`` and the files inside a phase folder."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -196,7 +197,8 @@ class RunDir:
                     "choose another --out, or remove it",
                 )
             return cls(out)
-        n = 1
+        # a space may have any name
+        stem, n = re.sub(r"[^A-Za-z0-9_.-]+", "_", stem)[:128], 1
         while (path := Path("runs") / f"{stem}-{n}").exists():
             n += 1
         return cls(path)

@@ -10,13 +10,22 @@ from automtl.phases.finished.show import architecture_of
 from automtl.phases.retrain.plan import plan_retrain
 from automtl.phases.search.state import SearchResult
 from automtl.runs.manifest import Manifest
-from automtl.runs.run_dir import PhaseDir
+from automtl.runs.run_dir import PhaseDir, RunDir
 from tests.cli.test_errors import run
 
 
 @pytest.mark.parametrize("name", ["mmoe-s0", ".", "search", "retrain/mmoe-s0"])
 def test_a_relative_phase_folder_has_a_run(name):
     assert PhaseDir(Path(name)).run == Path()
+
+
+@pytest.mark.parametrize("name", ["k1-a/b c <b>", "k1-../../up", "k1-" + "long" * 250])
+def test_a_new_run_is_one_folder_of_runs_whatever_a_space_is_called(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    RunDir.new(None, name).search.path.mkdir(parents=True)
+    [folder] = Path("runs").iterdir()
+    assert folder.name.startswith("k1-") and folder.name.endswith("-1")
+    assert RunDir.new(None, name).path.name.endswith("-2")
 
 
 def begun(folder):
