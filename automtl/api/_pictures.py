@@ -12,13 +12,15 @@ from automtl.data.access.paths import home
 from automtl.phases.retrain import RetrainResult
 from automtl.reports.charts import Line, curves
 from automtl.reports.drawing import render
+from automtl.runs.epoch_line import trained
 from automtl.runs.run_dir import PhaseDir
 
 
 def history_of(folder: PhaseDir) -> pd.DataFrame:
-    """A row per epoch of a phase."""
-    rows = [{"epoch": line["epoch"], **figures_of(line)} for line in folder.read_metrics()]
-    return pd.DataFrame(rows)
+    """A row per epoch of a phase that trained anything."""
+    lines = folder.read_metrics()
+    frame = pd.DataFrame([{"epoch": line["epoch"], **figures_of(line)} for line in lines])
+    return frame[[trained(line) for line in lines]]
 
 
 def written(figure: Figure, path: str | Path | None) -> Figure:

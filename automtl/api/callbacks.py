@@ -8,6 +8,7 @@ from typing import Any
 
 from automtl.errors import ConfigError
 from automtl.phases.run.reporter import Counting, Reporter, Stopping
+from automtl.runs.epoch_line import trained
 from automtl.training.loop import StepEvent
 
 _HOOKS = ("on_start", "on_epoch_end", "on_end")
@@ -116,8 +117,12 @@ class Calling:
         self._inner.step(event, epochs)
 
     def epoch(self, phase: str, line: dict[str, Any]) -> None:
-        """A finished epoch: every callback sees figures of its own."""
+        """A finished epoch: every callback sees figures of its own; none is told of a draw that
+        nothing trains.
+        """
         self._inner.epoch(phase, line)
+        if not trained(line):
+            return
         for callback in self._callbacks:
             hook: Callable[..., Any] | None = getattr(callback, "on_epoch_end", None)
             if hook is None and not any(hasattr(callback, name) for name in _HOOKS):

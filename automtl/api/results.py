@@ -38,7 +38,9 @@ class Search(SearchResult):
 
     @property
     def history(self) -> pd.DataFrame:
-        """A row per epoch: losses, figures on the rows that judge, entropy."""
+        """A row per epoch: losses, figures on the rows that judge, entropy; none where no epoch
+        trained anything, as in a race over draws.
+        """
         return history_of(RunDir(self.run).search)
 
     @property

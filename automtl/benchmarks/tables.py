@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from automtl import files
 from automtl.bounds import fitting, parse_json
-from automtl.errors import ArtifactError
+from automtl.errors import ArtifactError, ConfigError
 from automtl.strict import nearest
 
 DRAWN: Final = "drawn"
@@ -109,7 +109,7 @@ def first_part(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def place(
-    model: Mapping[str, Any], table: pd.DataFrame, *, other_commit: bool = False
+    model: Mapping[str, Any] | pd.Series, table: pd.DataFrame, *, other_commit: bool = False
 ) -> Placement:
     """Place a trained model among a table's architectures.
 
@@ -121,9 +121,11 @@ def place(
             trains alike.
 
     Raises:
+        ConfigError: it is no row.
         ArtifactError: it was trained under something else, so that its loss says nothing beside the
             table's, or has no finite loss.
     """
+    _need_row(model)
     drawn = first_part(table)
     loss = model.get("loss")
     if not isinstance(loss, int | float) or not math.isfinite(loss):
@@ -148,6 +150,13 @@ def place(
         float(means.min()),
         float(means.median()),
     )
+
+
+def _need_row(model: object) -> None:
+    """Refuse what says nothing of its training, such as a loss alone."""
+    if not isinstance(model, Mapping | pd.Series):
+        rule = "must be a model's row, with its loss and what it was trained under"
+        raise ConfigError("model", rule, repr(model)[:80], "take a row of a table")
 
 
 def write(path: Path, rows: Sequence[Row], about: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from automtl.cli._models import duration
-from automtl.cli.console import say, say_command, table
+from automtl.cli.console import say, say_command, show_decisions, table
 from automtl.runs import decided
 from automtl.runs.decided import MODEL
 from automtl.spaces.decisions import EXPERTS_OF
@@ -27,13 +27,12 @@ def show(result: "SearchResult", *, full: bool) -> None:
     title = f"{decided.title(result.decisions)} architecture ({ending}{result.after})"
     plain = parts(result.architecture)
     if full:
-        table(result.decided, decided.HEADER, decided.rows(result.decisions))
+        show_decisions(result.decisions, result.decided)
         table(title, ("", ""), plain)
     else:
         rows = choices(result.decisions, plain) if result.decisions else plain
         table(result.decided, ("", ""), rows)
-        seen = [_LEGEND[v] for v in _MARKS if decided.count(result.decisions, v)]
-        say(title + (f"; {', '.join(seen)} the runner-up" if seen else ""))
+        say("; ".join(filter(None, (title, legend(result.decisions)))))
     for line in result.remarks:
         say(line)
     if seconds := _seconds(result):
@@ -47,6 +46,14 @@ def _seconds(result: "SearchResult") -> float | None:
 
     path = RunDir(result.run).search.cost
     return float(files.read_json(path)["seconds"]) if path.exists() else None
+
+
+def legend(decisions: Sequence[Mapping[str, Any]]) -> str:
+    """The marks that stand beside some choices, in words; "" where none does."""
+    used = decided.in_use(decisions)
+    seen = [words for verdict, words in _LEGEND.items() if decided.count(used, verdict)]
+    against = " the runner-up" if seen and seen != [_LEGEND["decided"]] else ""
+    return ", ".join(seen) + against
 
 
 def parts(architecture: "Architecture") -> list[tuple[str, str]]:

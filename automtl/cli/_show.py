@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from automtl.cli._options import DataDir
-from automtl.cli.console import say
+from automtl.cli.console import say, show_decisions
 
 _KINDS = ("architecture", "alphas")
 
@@ -46,19 +46,26 @@ def run(
     """
     from automtl import files
     from automtl.errors import ConfigError
-    from automtl.phases.finished.show import alphas_picture, architecture_of, decided_of, picture
+    from automtl.phases.finished.show import (
+        alphas_picture,
+        architecture_of,
+        decided_of,
+        has_derived,
+        picture,
+    )
     from automtl.reports.drawing import render
+    from automtl.runs.decided import decisions_of
 
     if what not in _KINDS:
         raise ConfigError("--what", "must be architecture or alphas", what)
     path = output or Path(f"{what}.png")
-    figure = (
-        alphas_picture(source)
-        if what == "alphas"
-        else picture(architecture_of(source), data, data_dir, say=say)
-    )
-    for line in decided_of(architecture_of(source)):
-        say(line)
+    figure = alphas_picture(source) if what == "alphas" else None
+    if figure is None or has_derived(source):  # alphas can be watched before there is one
+        architecture = architecture_of(source)
+        figure = figure or picture(architecture, data, data_dir, say=say)
+        for line in decided_of(architecture):
+            say(line)
+        show_decisions(decisions_of(architecture.provenance))
     files.write_bytes(path, render(figure, path))
     say(f"wrote {path}")
     if screen:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from automtl.cli._options import AsJson, Full
-from automtl.cli.console import print_json, say, say_command, table
+from automtl.cli.console import print_json, say, say_command, show_decisions, table
 
 
 def run(
@@ -35,6 +35,7 @@ def run(
                 if key not in ("phase", "decisions") and value is not None
             ]
             table(phase["phase"], ("what", "value"), rows)
+            show_decisions(phase.get("decisions", []))
     else:
         _show(source, phases)
 
@@ -90,7 +91,7 @@ def _place(phase: Mapping[str, Any]) -> str:
     """Epochs done of those planned, or trials."""
     if "trials" in phase:
         return str(phase["trials"]).partition(",")[0]
-    done, _, planned = str(phase.get("epoch", "-")).partition(" of ")
+    done, _, planned = str(phase.get("epoch") or "-").partition(" of ")
     return f"{done}/{planned}" if planned else done
 
 

@@ -8,13 +8,15 @@ import shlex
 import sys
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from automtl.runs import decided
 
 if TYPE_CHECKING:
     from automtl.config import RunConfig
@@ -135,6 +137,12 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> N
             _out.print(escape(_wrapped(row[0], _out.width)))
             for name, cell in zip(cells[0][1:], row[1:], strict=True):
                 _out.print(escape(_wrapped(f"  {name}: {cell}", _out.width)))
+
+
+def show_decisions(decisions: Sequence[Mapping[str, Any]], title: str = "") -> None:
+    """A line per choice of a search: its verdict and what that rests on; nothing without one."""
+    if decisions or title:
+        table(title, decided.HEADER, decided.rows(decisions))
 
 
 def _fits(cells: Sequence[Sequence[str]]) -> bool:

@@ -72,7 +72,9 @@ def _figure(model: Model) -> str:
 
 def _alone(model: Model) -> list[Sentence]:
     source = str(model.phases[0].data.get("source", "DATASET"))
-    words = ["automtl", "retrain", "shared_bottom", "--data", source]
+    architecture = model.phases[0].architecture
+    same = architecture is not None and architecture.sharing.kind == "shared_bottom"
+    words = ["automtl", "retrain", "mmoe" if same else "shared_bottom", "--data", source]
     figure = f"MTL-Loss {_figure(model)}"
     return [
         Sentence(

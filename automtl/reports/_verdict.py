@@ -12,6 +12,7 @@ from automtl.reports._sentence import Sentence
 from automtl.reports.load import PhaseView, RunView
 from automtl.reports.tables import Model, data_hash, models
 from automtl.runs.constant import LOSS, above
+from automtl.runs.epoch_line import trained
 from automtl.runs.run_dir import PhaseDir
 
 
@@ -159,7 +160,7 @@ def phase_state(phase: PhaseView) -> list[Sentence]:
     """The remark on a phase's end; none for one that is done."""
     name = f"{phase.run}: {phase.name}"
     done, planned = (
-        len({line["epoch"] for line in phase.lines}),
+        len({line["epoch"] for line in phase.lines if trained(line)}),
         phase.manifest.get("planned_epochs", "?"),
     )
     words = [
@@ -171,12 +172,13 @@ def phase_state(phase: PhaseView) -> list[Sentence]:
         "--resume",
     ]
     again = shlex.join(words) if phase.is_search else ""
-    reached = f"after {done} of {_planned(planned)}"
+    raced = phase.lines and not done  # a race over draws has no epochs
+    reached = "in its race" if raced else f"after {done} of {_planned(planned)}"
     said = _remarks(phase)
     if phase.state == "running":
+        stands = "its race goes on" if raced else f"{done} of {_planned(planned)} are done"
         text = (
-            f"{name} is not finished: {done} of {_planned(planned)} are done. If no process works "
-            "on it any more, it was killed."
+            f"{name} is not finished: {stands}. If no process works on it any more, it was killed."
         )
         said.append(Sentence(text, "warning", again))
     elif phase.state == "interrupted":

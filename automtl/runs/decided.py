@@ -117,8 +117,9 @@ def _why(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
     if not moving and not unknown:
         return "no candidate was trained alone"
     said = [f"alpha still moves in {moving}"] if moving else []
+    it_moves = "it does" if moving else "alpha still moves"
     said += (
-        [f"in {unknown} it is not known whether it does, after so few passes"] if unknown else []
+        [f"in {unknown} it is not known whether {it_moves}, after so few passes"] if unknown else []
     )
     return f"no candidate was trained alone, and {', '.join(said)}"
 
@@ -138,10 +139,8 @@ def advice(decisions: Sequence[Mapping[str, Any]], race: Mapping[str, Any]) -> s
     take = "" if count(decisions, "decided") else _hand_made_instead(race)
     checks = "checks (search.race_checks), " if _any(decisions, "unchecked", "together") else ""
     tie = "a tie may be taken by its cost" if count(decisions, "tied") else ""
-    said = (
-        f"to decide more: {checks}more rows (data, search.race_epochs), seeds (search.race_seeds"
-        f"{_seeds_needed(race)}), or a smaller space"
-    )
+    said = f"to decide more: {checks}more rows (data, search.race_epochs), {_seeds(race)}"
+    said += "or a smaller space"
     return "; ".join(filter(None, (said, take or tie)))
 
 
@@ -149,17 +148,20 @@ def _any(decisions: Sequence[Mapping[str, Any]], *reasons: str) -> bool:
     return any(d.get("reason") in reasons for d in decisions)
 
 
-def _seeds_needed(race: Mapping[str, Any]) -> str:
-    """How many seeds would tell the winner from the runner-up, where that is what is open."""
+def _seeds(race: Mapping[str, Any]) -> str:
+    """The advice on seeds: about how many would tell the winner from the runner-up, where that is
+    what is open, or that no number that may be set would.
+    """
     second = race.get("runner_up")
+    plain = "seeds (search.race_seeds), "
     if not isinstance(second, Mapping) or not race.get("beats_constant"):
-        return ""
+        return plain
     if second.get("apart") is not False or "seeds_needed" not in second:
-        return ""
-    needed = second["seeds_needed"]
-    few = isinstance(needed, int) and not isinstance(needed, bool) and needed <= _MOST_SEEDS
-    count = f"about {needed}" if few else f"more than {_MOST_SEEDS}"
-    return f": {count} would tell the winner from the runner-up"
+        return plain
+    needed, apart = second["seeds_needed"], "tell the winner from the runner-up"
+    if isinstance(needed, int) and not isinstance(needed, bool) and needed <= _MOST_SEEDS:
+        return f"seeds (search.race_seeds: about {needed} would {apart}), "
+    return f"since {_MOST_SEEDS} seeds would not {apart}, "
 
 
 def _hand_made_instead(race: Mapping[str, Any]) -> str:

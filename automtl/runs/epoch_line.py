@@ -15,3 +15,8 @@ def judged(line: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         if isinstance(figures := line.get(key), dict):
             return rows, figures
     return "", {}
+
+
+def trained(line: Mapping[str, Any]) -> bool:
+    """Whether an epoch trained anything: a draw that a race begins with did not."""
+    return any(loss is not None for loss in line["loss"].values())

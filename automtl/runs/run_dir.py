@@ -1,5 +1,6 @@
 """The layout of a run: ``runs/<name>/<phase>/`` and the files inside a phase folder."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,16 @@ class PhaseDir:
         """The state its manifest tells."""
         return str(Manifest.read(self.manifest).values.get("state"))
 
+    def need_ended(self) -> None:
+        """Refuse a search that has no result yet.
+
+        Raises:
+            ArtifactError: it is one.
+        """
+        if (state := self.state()) not in ("done", "time_limited"):
+            fix = f"go on with --resume, and --out {self.path.parent}"
+            raise ArtifactError(self.path, "must be a search that has ended", state, fix)
+
     def metric_sum(self, lines: int) -> str:
         """The sum of the first `lines` lines of metrics.jsonl."""
         return checksums.of_lines(self.metrics, lines)
@@ -187,7 +198,8 @@ class RunDir:
                     "choose another --out, or remove it",
                 )
             return cls(out)
-        n = 1
+        # a space may have any name
+        stem, n = re.sub(r"[^A-Za-z0-9_.-]+", "_", stem)[:128], 1
         while (path := Path("runs") / f"{stem}-{n}").exists():
             n += 1
         return cls(path)
@@ -264,3 +276,15 @@ def one_phase(path: Path, kind: str) -> PhaseDir:
             f"pass one of them: {', '.join(str(p.path) for p in phases)}",
         )
     return phases[0]
+
+
+def derived_by(path: Path) -> Path:
+    """The architecture file of the search at `path`: a run folder or a phase folder.
+
+    Raises:
+        ArtifactError: there is no search, or it has derived none yet.
+    """
+    phase = one_phase(path, "search")
+    if not phase.architecture.exists():
+        phase.need_ended()
+    return phase.architecture

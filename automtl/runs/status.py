@@ -10,7 +10,7 @@ from automtl.bounds import fitting, parse_json, read_lines
 from automtl.errors import ArtifactError, counted
 from automtl.runs import decided
 from automtl.runs.constant import LOSS, above, remarks
-from automtl.runs.epoch_line import judged
+from automtl.runs.epoch_line import judged, trained
 from automtl.runs.manifest import Manifest, again, now
 from automtl.runs.run_dir import PhaseDir, RunDir
 
@@ -58,14 +58,13 @@ def _facts(phase: PhaseDir, manifest: dict[str, Any]) -> dict[str, Any]:
     facts["start"], facts["end"] = manifest["start"], manifest["end"]
     if phase.path.name == "tune":
         return {**facts, **_study(phase, manifest)}
-    facts["epoch"] = (
-        f"{last['epoch'] + 1} of {manifest['planned_epochs']}"
-        if last
-        else f"0 of {manifest['planned_epochs']}"
-    )
+    if drawn := last is not None and not any(map(trained, lines)):
+        facts["epoch"] = None  # a race over draws has none
+    else:
+        facts["epoch"] = f"{last['epoch'] + 1 if last else 0} of {manifest['planned_epochs']}"
     if manifest["state"] == "running":
         facts["left_s_at_most"] = _left(manifest, last)
-    if last is not None:
+    if last is not None and not drawn:
         facts["last_epoch"] = _epoch(last)
     if best := _best(lines):
         facts["best_epoch"] = best
@@ -114,7 +113,7 @@ def _decided(manifest: dict[str, Any]) -> dict[str, Any]:
         decided.decisions_of(manifest),
         decided.sentence_and_advice(manifest),
     )
-    facts = {"decided": headline, **({"to decide more": more} if more else {})}
+    facts = {"decided": headline, **({"to decide more": more.partition(": ")[2]} if more else {})}
     return {**facts, "decisions": decisions} if decisions else facts
 
 
@@ -185,15 +184,15 @@ def _study(phase: PhaseDir, manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _left(manifest: dict[str, Any], last: dict[str, Any] | None) -> float | None:
-    """Seconds to the planned end at the rate so far; None before the first epoch, or where the
-    clock was set back since.
+    """Seconds to the planned end at the rate so far; None before the first epoch and after the
+    last, when a race goes on, or where the clock was set back since.
     """
     spent = (
         datetime.fromisoformat(now()) - datetime.fromisoformat(manifest["start"])
     ).total_seconds()
-    if last is None or spent < 0:
+    done = last["epoch"] + 1 if last else 0
+    if not done or done >= manifest["planned_epochs"] or spent < 0:
         return None
-    done = last["epoch"] + 1
     return float(round(spent / done * (manifest["planned_epochs"] - done)))
 
 
@@ -231,6 +230,16 @@ def _verdict(phase: PhaseDir, manifest: dict[str, Any]) -> str | None:
             f"{part} MTL-Loss {loss_text}; best epoch{by} "
             f"{', '.join(str(e + 1) for e in results['best_epochs'])}"
         )
-    return f"architecture derived after {counted(manifest['finished_epochs'], 'epoch')}" + (
-        ", at the time limit" if state == "time_limited" else ""
-    )
+    return _derived(phase, manifest) + (", at the time limit" if state == "time_limited" else "")
+
+
+def _derived(phase: PhaseDir, manifest: dict[str, Any]) -> str:
+    """What an architecture rests on, in words: epochs, a race, both, or a draw alone."""
+    lines = phase.read_metrics()
+    epochs = manifest["finished_epochs"] if not lines or any(map(trained, lines)) else 0
+    after = [counted(epochs, "epoch")] if epochs else []
+    if phase.race.exists():
+        after.append(f"a race of {counted(len(list(read_lines(phase.race))), 'training')}")
+    if not after:
+        return "architecture drawn, nothing was trained"
+    return f"architecture derived after {' and '.join(after)}"

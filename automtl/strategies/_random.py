@@ -192,6 +192,8 @@ class RandomSearch(Strategy):
 class RandomSampling(Strategy):
     """One draw, taken as it is: the yardstick of every search. Nothing is trained, no row read."""
 
+    trains = False
+
     def __init__(self, context: SearchContext) -> None:
         super().__init__(context)
         self.encoding = make_encoding(context)

@@ -114,11 +114,13 @@ class Strategy:
 
     Attributes:
         epochs: planned.
+        trains: whether an epoch trains anything; one that only draws is not counted.
         samples: rows that training and scoring have read so far.
         supernet: the network whose state must be kept; None where there is none.
     """
 
     epochs: int = 1
+    trains: bool = True
     samples: int = 0
     supernet: Supernet | None = None
 

@@ -5,6 +5,7 @@ import pytest
 import automtl
 from automtl.errors import ConfigError
 from automtl.runs.manifest import Manifest
+from automtl.runs.status import status
 from tests.api.shop import BRIEF, DARTS, QUICK, SPACE
 
 
@@ -112,3 +113,14 @@ def test_an_error_in_a_callback_is_the_callers(data, home, tmp_path):
     with pytest.raises(ConfigError, match="callbacks: must be functions"):
         automtl.retrain("mmoe", data, out=tmp_path / "q", callbacks=[3], **BRIEF)
     assert not (tmp_path / "q").exists()
+
+
+def test_a_draw_is_no_epoch(data, home, tmp_path):
+    """It was told of as one, with a row of None."""
+    watching, settings = Watching(), {"strategy": "random_sampling", "selection": "argmax"}
+    found = automtl.search(
+        data, space=SPACE, out=tmp_path / "s", search=settings, callbacks=[watching]
+    )
+    assert [name for name, _ in watching.calls] == ["start", "end"]
+    assert found.epochs == 0 == len(found.history) and found.after == ""
+    assert [phase["epoch"] for phase in status(tmp_path / "s")] == [None]

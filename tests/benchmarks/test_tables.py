@@ -6,7 +6,7 @@ import pytest
 
 import automtl
 from automtl.benchmarks import load, load_test, place, tables
-from automtl.errors import ArtifactError
+from automtl.errors import ArtifactError, ConfigError
 from tests.benchmarks.tables import UNDER, rows
 
 EFFECTS = [0.01 * i for i in range(12)]
@@ -151,3 +151,9 @@ def test_a_model_without_a_loss_has_no_place(loss):
     """NaN is below nothing: it took the best place."""
     with pytest.raises(ArtifactError, match="must have a finite loss to be placed"):
         place({**UNDER, "loss": loss}, pd.DataFrame(rows([0.0, 0.1, 0.2])))
+
+
+@pytest.mark.parametrize("model", [0.5, None, "mmoe"])
+def test_what_is_no_row_has_no_place(model, path):
+    with pytest.raises(ConfigError, match="model: must be a model's row, .* got "):
+        place(model, load(path))

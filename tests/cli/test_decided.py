@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from automtl.cli._search_screen import legend
+from automtl.runs.decided import block_name
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
 from automtl.spaces.architecture import Architecture
@@ -32,11 +34,17 @@ def test_a_search_says_first_that_nothing_is_decided(searched, capfd):
     assert [d["choice"] for d in lines[-1]["decisions"]] == [d["choice"] for d in held]
     assert run(["status", "run"]) == 0
     assert "search: nothing is decided" in capfd.readouterr().err
+    assert run(["status", "run", "--full"]) == 0
+    said = capfd.readouterr().out
+    choices = ["loss on B (95%, adjusted)", *(block_name(d["choice"]) for d in held)]
+    assert all(map(said.__contains__, choices)), "a line per choice"
+    assert "to decide more  search with" in said
     assert run(["status", "run", "--json"]) == 0
     [told] = json.loads(capfd.readouterr().out)
     assert told["decisions"] == held and list(told)[1] == "decided"
     assert run(["show", "run", "-o", "it.svg"]) == 0
-    assert capfd.readouterr().err.startswith("nothing is decided")
+    said = capfd.readouterr()
+    assert said.err.startswith("nothing is decided") and all(map(said.out.__contains__, choices))
     assert run(["report", "run", "-o", "it.html"]) == 0
     page = Path("it.html").read_text()
     verdict = page[page.index('<div class="verdict">') :]
@@ -59,3 +67,21 @@ def test_one_decided_choice_meets_it(here, capfd, monkeypatch):  # noqa: F811
 
     monkeypatch.setattr(decided, "count", lambda decisions, verdict: 1)
     assert run([*SEARCH, "--out", "run", "--json", "--require-decided"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("decisions", "words"),
+    [
+        ([("decided", None)], "! decided"),
+        ([("not decided", "idle"), ("decided", None)], "! decided"),  # no mark stands beside it
+        ([("not decided", None)], "? not decided against the runner-up"),
+        (
+            [("not decided", None), ("tied", None), ("decided", None)],
+            "! decided, ~ tied with, ? not decided against the runner-up",
+        ),
+        ([("not decided", "idle")], ""),
+    ],
+)
+def test_the_legend_tells_the_marks_that_are_there(decisions, words):
+    """Where all was decided it said "! decided the runner-up"."""
+    assert legend([{"verdict": verdict, "reason": why} for verdict, why in decisions]) == words

@@ -3,11 +3,16 @@
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from automtl.config import resolve
+from automtl.phases.run.opening import open_session
+from automtl.phases.search._opening import opening
+from automtl.runs.run_dir import RunDir
 from scripts.small import PAPER, flags
 from tests.cli.terminal import COLUMNS, LINES, seen, words_of
 from tests.cli.test_errors import run
@@ -87,6 +92,27 @@ def test_a_search_begins_with_three_lines(place):
     )
     assert lines[at + 2].startswith("run    runs/s on cpu, ")
     assert "config.yaml" in text and "warmup_epochs" not in text, "settings are not printed"
+
+
+ONE = ("search.sharing=mmoe", "space.interaction=[skip]", "space.num_interaction_blocks=1")
+
+
+@pytest.mark.parametrize(
+    ("sets", "words"),
+    [
+        (("search.race_epochs=1e-300",), r"at most 1 step$"),
+        (("search.race_epochs=1",), r"at most 1 pass$"),
+        (("search.race_epochs=2",), r"at most 2 passes$"),
+        ((*ONE, "space.expert=[gate]"), r" 1 architecture; "),
+    ],
+)
+def test_a_search_counts_what_it_will_do(sets, words, tmp_path):
+    write_census(tmp_path)
+    source, home = str(tmp_path / "census_income.yaml"), {"data": {"dir": str(tmp_path)}}
+    made = resolve(source=source, space="automtl_small", sets=sets, flags=home)
+    session, folder = open_session(made), RunDir(tmp_path / "s").search
+    strategy = SimpleNamespace(epochs=1)
+    assert re.search(words, opening(session, made.space, strategy, folder)[1])
 
 
 def test_a_search_ends_on_one_screen(place):

@@ -341,8 +341,9 @@ def test_data_changed_since_is_noticed_at_resume_and_evaluate(tmp_path):
     search(made, out=tmp_path / "run")
     train(retrain_plan(tmp_path / "run"))
     write_dataset(tmp_path / "data", seed=1)
-    with pytest.raises(ArtifactError, match="data that changed since"):
+    with pytest.raises(ArtifactError, match="data that changed since") as refused:
         search(made, out=tmp_path / "run", resume=True)
+    assert "--data" not in str(refused.value), "a search has no such option"
     with pytest.raises(ArtifactError, match="data that changed since"):
         evaluate_runs([tmp_path / "run"])
 

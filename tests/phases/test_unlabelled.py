@@ -3,6 +3,7 @@ such rows, and null is said of them.
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -71,6 +72,25 @@ def test_nothing_is_chosen_by_rows_without_a_label(
     assert f"tiny: {part}: must have a label, with a weight above 0, of every task" in said
     assert "got none of 'buy'; change split, or leave out the task" in said
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [
+        ("\ngroup: time", "whole groups of 'time': name a column with more groups, or leave out"),
+        ("", "got none; bring more rows, or change split"),
+    ],
+)
+def test_without_rows_it_is_not_labels_that_lack(run, tmp_path, capsys, group, words, monkeypatch):
+    """Of one group for all rows it said that B rows, which were none, had no labels."""
+    halves = "automtl.phases.run.session.alpha_halves"
+    monkeypatch.setattr(halves, lambda store: (store.alpha_index, store.alpha_index[:0]))
+    yaml = Path(by_time(tmp_path, without=(0, 0)))
+    yaml.write_text(yaml.read_text() + group)
+    assert run("search", yaml, *flags(SEARCH), "--data-dir", tmp_path / "d") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "B rows (the alpha rows that decide): must be one row or more, got none; " in said
+    assert words in said
 
 
 def test_a_retrain_needs_no_labels_in_alpha_rows(run, tmp_path):

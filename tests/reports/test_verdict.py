@@ -4,8 +4,9 @@ from scipy import stats
 from automtl.reports._verdict import verdict
 from automtl.reports.load import load_run
 from automtl.statistics import seeds_needed
-from tests.reports.architectures import searched
+from tests.reports.architectures import hand_made, searched
 from tests.reports.runs import write_json, write_retrain, write_run, write_search
+from tests.reports.test_panel_search import race
 from tests.reports.test_tables import judge
 
 
@@ -122,6 +123,17 @@ def test_validation_figures_and_second_readings_are_admitted(tmp_path):
     assert "read up to 3 times" in words(tmp_path / "b")
 
 
+@pytest.mark.parametrize(
+    ("architecture", "other"),
+    [(searched(2, 2), "shared_bottom"), (hand_made(2, 1, "shared_bottom"), "mmoe")],
+)
+def test_one_model_is_to_be_compared_with_another(tmp_path, architecture, other):
+    """A hand-made winner of a race was to be compared with itself."""
+    write_retrain(tmp_path / "run", architecture)
+    [command] = [s.command for s in said(tmp_path / "run") if "no other model" in s.text]
+    assert command.startswith(f"automtl retrain {other} --data ")
+
+
 def test_nothing_trained_says_what_to_do_next(tmp_path):
     write_search(tmp_path / "run")
     [decided, advice, first, *_] = said(tmp_path / "run")
@@ -155,6 +167,19 @@ def test_a_search_that_did_not_end_well_says_what_it_is(tmp_path, state, told):
         "strange": ["", ""],
     }
     assert commands == expected[state]
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ("running", "run: search is not finished: its race goes on"),
+        ("interrupted", "run: search was interrupted in its race"),
+    ],
+)
+def test_a_race_over_draws_is_not_told_of_by_epochs(tmp_path, state, told):
+    write_search(tmp_path / "run", state=state, epochs=1)
+    race(tmp_path / "run", "several")
+    assert told in words(tmp_path / "run")
 
 
 def test_a_failed_retrain_stands_beside_the_finished_ones(tmp_path):

@@ -35,7 +35,11 @@ def test_all_some_and_none():
         ),
         (
             [{"alpha": "unknown"}, {"alpha": "unknown", "evidence": "x"}],
-            "in 2 it is not known whether it does, after so few passes",
+            "and in 2 it is not known whether alpha still moves, after so few passes",
+        ),
+        (
+            [{"alpha": "unknown"}, {"alpha": "moving", "evidence": "x"}],
+            "and alpha still moves in 1, in 1 it is not known whether it does, after so few passes",
         ),
         ([{}, {"evidence": "a draw"}], "no candidate was trained alone"),
         ([{}, {}], "of 2 choices: one supernet"),
@@ -79,9 +83,13 @@ def test_choices_that_matter_together_are_no_missing_difference():
             {"apart": False, "seeds_needed": 14},
             "(search.race_seeds: about 14 would tell the winner",
         ),
-        ({"apart": False, "seeds_needed": 101}, "(search.race_seeds: more than 100 would tell"),
-        ({"apart": False, "seeds_needed": None}, "(search.race_seeds: more than 100 would tell"),
-        ({"apart": False, "seeds_needed": "14"}, "(search.race_seeds: more than 100 would tell"),
+        *(
+            (
+                {"apart": False, "seeds_needed": many},
+                "search.race_epochs), since 100 seeds would not",
+            )
+            for many in (101, None, "14")
+        ),
         ({"apart": False}, "(search.race_seeds), or"),  # of 0.2.0
         ({"apart": True, "seeds_needed": 2}, "(search.race_seeds), or"),
         (7, "(search.race_seeds), or"),
@@ -89,7 +97,8 @@ def test_choices_that_matter_together_are_no_missing_difference():
 )
 def test_how_many_seeds_would_tell_the_winner_apart(second, words):
     race = {**RACE, "runner_up": second}
-    assert words in decided.advice([made("not decided")], race)
+    told = decided.advice([made("not decided")], race)
+    assert words in told and ("race_seeds" in told) == ("100" not in told), "more cannot be set"
     none = decided.advice([made("not decided")], {**race, "beats_constant": False})
     assert "(search.race_seeds), or" in none
 

@@ -1,5 +1,7 @@
 """A run's state from its files alone: live, ended, interrupted, failed."""
 
+import pytest
+
 from automtl import files
 from automtl.runs.manifest import Manifest
 from automtl.runs.overview import cleanable, overview, remove
@@ -136,3 +138,39 @@ def test_clean_names_failed_phases_and_finished_searches_checkpoints_only(tmp_pa
     for path in found:
         remove(path)
     assert cleanable(tmp_path / "runs") == [] and done.manifest.exists()
+
+
+DRAW = {"epoch": 0, "loss": {"click": None, "total": None}, "b": None}
+TRAINING = {"stage": "rung", "rung": 0, "name": "control 1", "b": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("lines", "trainings", "place", "verdict"),
+    [
+        ([DRAW], 2, None, "architecture derived after a race of 2 trainings"),
+        ([DRAW], 0, None, "architecture drawn, nothing was trained"),
+        (
+            [line(0, 0.5)],
+            1,
+            "1 of 1",
+            "architecture derived after 1 epoch and a race of 1 training",
+        ),
+        ([line(0, 0.5)], 0, "1 of 1", "architecture derived after 1 epoch"),
+    ],
+)
+def test_a_race_over_draws_has_no_epochs(lines, trainings, place, verdict, tmp_path):
+    """It said "epoch 1 of 1", "train loss None", and "derived after 1 epoch"."""
+    phase = RunDir(tmp_path).search
+    data = {"name": "shop", "source": "shop.yaml", "hash": "h"}
+    manifest = Manifest.start(
+        phase.manifest, seed=3, planned_epochs=1, finished_epochs=1, data=data
+    )
+    for told in lines:
+        phase.append_metrics(told)
+    for _ in range(trainings):
+        files.append_line(phase.race, TRAINING)
+    assert status(tmp_path)[0]["left_s_at_most"] is None, "how long a race takes is not known"
+    manifest.finish("done")
+    [found] = status(tmp_path)
+    assert found["epoch"] == place and found["verdict"] == verdict
+    assert ("last_epoch" in found) == bool(place)

@@ -74,8 +74,8 @@ def training_session(
         retrain: whether it retrains: validation rows must.
 
     Raises:
-        DataError: a task has no label in the rows to choose by, so that their MTL-Loss is not
-            defined.
+        DataError: there are no rows to choose by, or a task has no label in them, so that their
+            MTL-Loss is not defined.
     """
     check_shares(config, world_size(), search=search, retrain=retrain)
     session = open_session(config, reporter, own)
@@ -90,8 +90,21 @@ def training_session(
             ("B rows (the alpha rows that decide)", "train", session.index("b"), whole),
         ]
     for part, split, index, batch_size in parts:
+        if index is not None and not len(index):
+            raise _no_rows(session, part)
         _need_labels(session, part, session.labelled(split, index, batch_size))
     return session
+
+
+def _no_rows(session: Session, rows: str) -> DataError:
+    """Where a role of a search has no row at all, labels are not what lacks."""
+    group, fix = session.schema.group, "bring more rows, or change split"
+    if group:
+        fix = (
+            f"alpha rows are halved by whole groups of '{group}': name a column with more groups, "
+            "or leave out group"
+        )
+    return DataError(f"{session.schema.name}: {rows}", "must be one row or more", "none", fix)
 
 
 def _need_labels(session: Session, rows: str, labelled: np.ndarray) -> None:

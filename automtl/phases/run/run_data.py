@@ -168,8 +168,8 @@ def rows_of(encoding: Encoding, data_dir: Path, say: Say) -> Store:
     with fitting(snapshot.path / MANIFEST):
         got = f"data that changed since: {_difference(snapshot, store)}"
     fix = (
-        "restore the files; to train on the rows as they are, name the data set by --data, and "
-        "another --out"
+        "restore the files; to train on the rows as they are, begin another run of the data set's "
+        "own file, in another --out"
     )
     raise ArtifactError(snapshot.path, "must be of the same prepared data", got, fix)
 

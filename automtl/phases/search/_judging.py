@@ -44,16 +44,20 @@ def refuse_older(folder: PhaseDir) -> None:
         )
 
 
-def nothing_yet(session: Session, folder: PhaseDir, epoch: int, step: int, race: bool) -> NoResult:
+def nothing_yet(session: Session, folder: PhaseDir, what: str, done: str) -> NoResult:
     """At the time limit before an epoch is over, or before a race has trained all its candidates:
     what would be derived is the draw that the search began with, or what no training speaks for.
+
+    Args:
+        session: data and settings.
+        folder: of the search.
+        what: must be finished first.
+        done: how far the search came, in words.
     """
     limit = session.config.runtime.time_limit_s
-    what = "a first training of each candidate of its race" if race else "an epoch"
-    place = f"epoch {epoch + 1}" if epoch else f"step {step} of the first"
     return NoResult(
         folder.path.parent,
         f"a search must finish {what} within --time-limit",
-        f"{limit:g} s, over at {place}; what was done is kept",
+        f"{limit:g} s, over {done}; what was done is kept",
         "go on with --resume and a longer limit",
     )

@@ -30,7 +30,10 @@ def opening(
     s = config.search
     models = f"{s.race_candidates + s.race_controls} + {len(s.rivals)} models"
     most = "" if s.race_patience is None else "at most "
-    race = f"race of {models}, {most}{s.race_epochs:.3g} pass{'es'[: 2 * (s.race_epochs != 1)]}"
+    length = f"{s.race_epochs:.3g} pass{'es'[: 2 * (s.race_epochs != 1)]}"
+    if s.race_epochs * fit < min(config.retrain.batch_size, fit):
+        length = "1 step"  # less is not trained
+    race = f"race of {models}, {most}{length}"
     how = f"{s.strategy}, {counted(strategy.epochs, 'epoch')}"
     if not s.trains_supernet and s.selection == "race":
         how = race
@@ -38,6 +41,7 @@ def opening(
         how += f", {race}"
     else:
         how += f", read by {s.selection}"
+    nouns = "architecture" if size == 1 else "architectures"
     machine, limit = session.machine, config.runtime.time_limit_s
     device = machine["device"]
     if device == "cpu":
@@ -54,6 +58,6 @@ def opening(
     run: Path = folder.path.parent
     return (
         data,
-        f"space  {space.name}: {rounded(size)} architectures; {how}",
+        f"space  {space.name}: {rounded(size)} {nouns}; {how}",
         f"run    {run} on {device}, {cost}; settings: config.yaml",
     )

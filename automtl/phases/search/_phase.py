@@ -76,7 +76,7 @@ class SearchPhase:
             state, stopped = self._epochs(checkpointer)
             if state == "time_limited" and (not self.epoch or self.stage.wanted):
                 raise self._nothing_yet()
-            epochs = len(self.log.history)
+            epochs = len(self.log.history) if self.strategy.trains else 0
             if self.stage.race is None and self.log.collapsed:
                 manifest.update(collapse=self._collapsed())
             if self.stage.wanted and not (race := self.stage.run(checkpointer, self._late)).over:
@@ -132,7 +132,11 @@ class SearchPhase:
         return True
 
     def _nothing_yet(self) -> Exception:
-        return nothing_yet(self.session, self.folder, self.epoch, self.step, self.stage.wanted)
+        if not self.stage.wanted:
+            place = f"at step {self.step} of the first"
+            return nothing_yet(self.session, self.folder, "an epoch", place)
+        what = "a first training of each candidate of its race"
+        return nothing_yet(self.session, self.folder, what, f"after {self.stage.reached()}")
 
     def _collapsed(self) -> dict[str, Any]:
         """Go back to the best epoch where that is asked for and there is one; what happened, for

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from automtl import files
+from automtl.errors import counted
 from automtl.phases.race.judge import Judge
 from automtl.phases.race.race import Race
 from automtl.phases.run.checkpointer import Checkpointer
@@ -50,6 +51,10 @@ class RaceStage:
                 checkpointer.save()
                 break
         return race
+
+    def reached(self) -> str:
+        """How many trainings it has behind it, in words."""
+        return counted(len(self.race.results) if self.race else 0, "training")
 
     def _start(self) -> Race:
         session, rows = self._session, self._session.config.search.score_rows

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from automtl.errors import ArtifactError, NoResult, counted
+from automtl.errors import NoResult, counted
 from automtl.reports.results import SelfShowing
 from automtl.runs import decided
 from automtl.runs.manifest import Manifest
@@ -32,7 +32,7 @@ class SearchResult(SelfShowing):
         run: the run's folder.
         architecture: the derived architecture.
         state: "done", or "time_limited".
-        epochs: finished epochs.
+        epochs: finished epochs; 0 of a race over draws.
     """
 
     run: Path
@@ -47,12 +47,8 @@ class SearchResult(SelfShowing):
         Raises:
             ArtifactError: it has not, or a file of it is damaged.
         """
+        folder.need_ended()
         values = Manifest.read(folder.manifest).values
-        if values["state"] not in ("done", "time_limited"):
-            fix = f"go on with --resume, and --out {folder.path.parent}"
-            raise ArtifactError(
-                folder.path, "must be a search that has ended", values["state"], fix
-            )
         architecture = Architecture.load(folder.architecture)
         return cls(folder.path.parent, architecture, values["state"], values["finished_epochs"])
 
@@ -101,7 +97,7 @@ class SearchResult(SelfShowing):
     @property
     def after(self) -> str:
         """After how many epochs it ended; a race tells its length otherwise."""
-        return "" if self.race else f" after {counted(self.epochs, 'epoch')}"
+        return "" if self.race or not self.epochs else f" after {counted(self.epochs, 'epoch')}"
 
     def headline(self) -> str:
         return f"{self.decided}; search {self.state}{self.after}: {self.run}"
