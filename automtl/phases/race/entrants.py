@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from automtl.errors import ConfigError
+from automtl.errors import ConfigError, counted
 from automtl.models.cost import cost
 from automtl.models.derived import build_model
 from automtl.models.like_size import can_scale, like_size
@@ -158,7 +158,7 @@ def entrants(
             break
     if len(starters) < (wanted := s.race_candidates + s.race_controls):
         session.reporter.say(
-            f"the race has {len(starters)} candidates, not {wanted}: no more differ"
+            f"the race has {counted(len(starters), 'candidate')}, not {wanted}: no more differ"
         )
     typical = median(entrant.flops for entrant in starters)
     return [*starters, *_within(rivals(session, typical), session)]
