@@ -211,7 +211,8 @@ def resolve(
         config_file: a YAML file.
         sets: ``section.key=value`` items.
         flags: nested values from the command line's own options; None values are left out.
-        base: settings below the config file's, such as those of the run that a retrain belongs to.
+        base: settings below the config file's, such as those of the run that a retrain belongs to,
+            or of the one that is resumed.
         recommended: by whom, the weakest first; default the data set alone, as its YAML says now.
         hand_made: hand-made models are trained beside what is searched, so that `architecture` has
             a meaning.
@@ -220,7 +221,11 @@ def resolve(
         ConfigError: an unknown key or an illegal value; every fault is listed.
     """
     where = str(config_file or "settings")
-    given = _given(base or {}, config_file, sets, flags)
+    said = _given(config_file, sets, flags)
+    below_said = dict(base or {})
+    if space or "base" in _mapping(said.get("space") or {}, f"{where}: space"):
+        below_said.pop("space", None)  # another space's changes are no changes of this one
+    given = merge(below_said, said)
     given["data"] = {**_mapping(given.get("data") or {}, f"{where}: data"), "source": source}
     if given.get("architecture") and space is not False and not hand_made:
         fix = "set space.embedding_dim and the like for a search"
@@ -251,13 +256,10 @@ def resolve(
 
 
 def _given(
-    base: Mapping[str, Any],
-    config_file: Path | None,
-    sets: Iterable[str],
-    flags: Mapping[str, Any],
+    config_file: Path | None, sets: Iterable[str], flags: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What the user says, the later over the earlier."""
-    given = dict(base)
+    given = dict[str, Any]()
     if config_file is not None:
         given = merge(given, _mapping(load_yaml(config_file), str(config_file)))
         given.pop("origins", None)  # a record of the run that the file is of

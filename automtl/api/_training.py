@@ -16,7 +16,7 @@ from automtl.phases.retrain.plan import RetrainPlan, plan_retrain
 from automtl.phases.search import resumed
 from automtl.phases.search import search as _search
 from automtl.phases.search.budget import default_budget
-from automtl.phases.search.resume import advice_of
+from automtl.phases.search.resume import advice_of, own_base
 from automtl.phases.search.state import SearchResult
 from automtl.spaces.architecture import Architecture
 
@@ -34,11 +34,11 @@ def searched(
     """Search a space on the data set of a name or path."""
     if budget is not None and not isinstance(budget, str):
         budget = f"{budget}s"
-    advice = advice_of(out) if resume else None
+    advice, base = (advice_of(out), own_base(out)) if resume else (None, {})
     name, flags = space_of(space, flags)
-    config = resolve(source=source, space=name, flags=flags, recommended=advice)
+    config = resolve(source=source, space=name, flags=flags, base=base, recommended=advice)
     if resume and out is not None:
-        config = resumed(out, config, given=True, budget=budget)
+        config = resumed(out, config, budget=budget)
     elif budget is None:
         budget = default_budget(config)
     say_origins(config, reporter)

@@ -202,8 +202,8 @@ def test_the_plan_stands_in_the_files_and_a_resume_keeps_it(dataset, tmp_path):
     with pytest.raises(Stop):
         search(given, out=tmp_path / "cut", reporter=After(9, stop), budget="30000rows")
     with pytest.raises(ConfigError, match=r"budget: must be as in .*, got 1h \(was 30000rows\)"):
-        resumed(tmp_path / "cut", given, given=True, budget="1h")
-    again = resumed(tmp_path / "cut", given, given=True, budget="30000rows")
+        resumed(tmp_path / "cut", given, budget="1h")
+    again = resumed(tmp_path / "cut", given, budget="30000rows")
     result = search(again, out=tmp_path / "cut", resume=True)
     assert result.architecture.identity() == whole.architecture.identity()
     assert RunDir(result.run).search.race.read_text() == folder.race.read_text()
@@ -211,7 +211,7 @@ def test_the_plan_stands_in_the_files_and_a_resume_keeps_it(dataset, tmp_path):
     same = search(replace_source(held, given), out=tmp_path / "same")
     assert RunDir(same.run).search.race.read_text() == folder.race.read_text()
     with pytest.raises(ConfigError, match=r"budget: must be as in .*, got 1h \(was none\)"):
-        resumed(tmp_path / "same", given, given=True, budget="1h")
+        resumed(tmp_path / "same", given, budget="1h")
 
 
 def replace_source(held, given):
