@@ -29,9 +29,11 @@ _HALF_LETTER = re.compile(r"\\u[dD][89a-fA-F]|\\U0000[dD][89a-fA-F]")
 
 
 class Strict(BaseModel):
-    """Base of every configuration and data model: frozen, no unknown keys, no coercion."""
+    """Base of every configuration and data model: frozen, no unknown keys, no coercion, and no
+    number that is not finite.
+    """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=BaseModel)

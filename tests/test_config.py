@@ -1,6 +1,7 @@
 import pytest
 
 from automtl.config import RunConfig, parse_set, resolve
+from automtl.config_reference import RUN
 from automtl.errors import ConfigError
 from automtl.strict import build, parse_yaml
 
@@ -47,6 +48,23 @@ def test_wrong_settings_are_refused_with_path_and_rule(sets, message):
     with pytest.raises(ConfigError) as caught:
         resolved(sets=sets)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("number", ["1e400", ".inf", "-.inf", ".nan"])
+def test_no_setting_is_a_number_without_end(number):
+    """Infinite rates were accepted, and every training failed."""
+    paths = [
+        f"{one.path}"
+        for own in RUN.sections().values()
+        for one in own
+        if one.type.startswith("number") and "{" not in one.path and "[" not in one.path
+    ]
+    assert {"retrain.lr", "retrain.clip_norm", "search.weight_lr", "runtime.time_limit_s"} <= {
+        *paths
+    }
+    for path in paths:
+        with pytest.raises(ConfigError, match=f"{path.rpartition('.')[2]} should be"):
+            resolved(sets=[f"{path}={number}"])
 
 
 def test_fast_dev_run_is_two_epochs_with_a_warm_up_of_one():
