@@ -1,16 +1,19 @@
 """Resuming from damaged or half-written runs, with other settings, and beside another process."""
 
 import os
+import shutil
 
 import pytest
 
 from automtl.config import resolve
 from automtl.errors import ArtifactError, ConfigError, EnvironmentFault, NoResult
+from automtl.phases.run.opening import open_session
 from automtl.phases.search import resumed, search
 from automtl.phases.search.resume import own_base
 from automtl.runs import checkpoint
 from automtl.runs.checkpoints import Checkpoints
 from automtl.runs.run_dir import PhaseDir
+from scripts.small import SPACE
 from tests.phases.stopping import After, config, len_of, plan, same_phase, stop, train
 from tests.support import Stop, write_dataset
 
@@ -26,6 +29,23 @@ def begun(dataset, tmp_path_factory):
     with pytest.raises(Stop):
         search(config(dataset), out=out, reporter=After(2, stop))
     return out
+
+
+@pytest.fixture(scope="module")
+def raced(dataset, tmp_path_factory):
+    """A race that was stopped in its second training, with one line."""
+    sets = [*SPACE, "retrain.batch_size=64", "search.race_epochs=1", "search.rivals=[]"]
+    flags = {
+        "data": {"dir": str(dataset.parent / "prepared")},
+        "runtime": {"checkpoint_every_steps": 1},
+    }
+    made = resolve(source=str(dataset), space="automtl_small", sets=sets, flags=flags)
+    out = tmp_path_factory.mktemp("raced") / "cut"
+    steps = -(-len(open_session(made).index("fit")) // 64)
+    with pytest.raises(Stop):
+        search(made, out=out, reporter=After(steps + 1, stop))
+    assert len(PhaseDir(out / "search").race.read_bytes().splitlines()) == 1
+    return made, out
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(dataset, tmp_path):
@@ -94,9 +114,28 @@ def test_a_torn_line_and_lines_after_the_checkpoint_are_cut_and_missing_ones_not
         search(made, out=tmp_path / "other", reporter=After(len_of(dataset) + 1, stop))
     PhaseDir(tmp_path / "other/search").metrics.write_bytes(b'{"epoch": 0')
     with pytest.raises(
-        ArtifactError, match="must have the 1 lines that the checkpoint knows of, got 0"
+        ArtifactError, match="must have the 1 line that the checkpoint knows of, got 0"
     ):
         search(made, out=tmp_path / "other", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:90]), "must have the 1 line .*, got 0"),
+        (lambda path: path.write_bytes(path.read_bytes()[2:]), "must hold the lines .*, as they"),
+        (lambda path: path.unlink(), "must have the 1 line .*, got 0"),
+        (lambda path: (path.unlink(), path.mkdir()), "must be a readable file"),
+    ],
+)
+def test_a_damaged_race_is_told_by_its_own_file(raced, tmp_path, damage, said):
+    """The checkpoint was blamed, which was whole."""
+    made, begun = raced
+    shutil.copytree(begun, tmp_path / "cut")
+    damage(PhaseDir(tmp_path / "cut/search").race)
+    with pytest.raises(ArtifactError, match=rf"race\.jsonl: {said}") as caught:
+        search(made, out=tmp_path / "cut", resume=True)
+    assert "safetensors" not in str(caught.value) and str(caught.value).count("restore it") == 1
 
 
 def test_a_run_killed_before_its_manifest_is_begun_by_resume(dataset, tmp_path):
