@@ -11,7 +11,15 @@ from typing import Any, Literal
 from pydantic import Field
 
 from automtl.bounds import MAX_PARAMETERS
-from automtl.config_layers import Recommendation, laid, merge, of_dataset, origins_told
+from automtl.config_layers import (
+    Recommendation,
+    Where,
+    laid,
+    merge,
+    of_dataset,
+    origins_told,
+    places,
+)
 from automtl.config_retrain import BalancingSection as BalancingSection
 from automtl.config_retrain import RetrainSection as RetrainSection
 from automtl.config_search import SearchSection
@@ -211,7 +219,8 @@ def resolve(
         config_file: a YAML file.
         sets: ``section.key=value`` items.
         flags: nested values from the command line's own options; None values are left out.
-        base: settings below the config file's, such as those of the run that a retrain belongs to.
+        base: settings below the config file's, such as those of the run that a retrain belongs to,
+            or of the one that is resumed.
         recommended: by whom, the weakest first; default the data set alone, as its YAML says now.
         hand_made: hand-made models are trained beside what is searched, so that `architecture` has
             a meaning.
@@ -219,13 +228,17 @@ def resolve(
     Raises:
         ConfigError: an unknown key or an illegal value; every fault is listed.
     """
-    where = str(config_file or "settings")
-    given = _given(base or {}, config_file, sets, flags)
-    given["data"] = {**_mapping(given.get("data") or {}, f"{where}: data"), "source": source}
+    said, where = _given(config_file, sets, flags)
+    below_said = dict(base or {})
+    if space or "base" in _mapping(said.get("space") or {}, f"{where(['space'])}: space"):
+        below_said.pop("space", None)  # another space's changes are no changes of this one
+    given = merge(below_said, said)
+    data = _mapping(given.get("data") or {}, f"{where(['data'])}: data")
+    given["data"] = {**data, "source": source}
     if given.get("architecture") and space is not False and not hand_made:
-        fix = "set space.embedding_dim and the like for a search"
+        at, fix = where(["architecture"]), "set space.embedding_dim and the like for a search"
         raise ConfigError(
-            f"{where}: architecture", "is for hand-made models", given["architecture"], fix
+            f"{at}: architecture", "is for hand-made models", given["architecture"], fix
         )
     wanted = {
         "retrain",
@@ -251,19 +264,18 @@ def resolve(
 
 
 def _given(
-    base: Mapping[str, Any],
-    config_file: Path | None,
-    sets: Iterable[str],
-    flags: Mapping[str, Any],
-) -> dict[str, Any]:
-    """What the user says, the later over the earlier."""
-    given = dict(base)
+    config_file: Path | None, sets: Iterable[str], flags: Mapping[str, Any]
+) -> tuple[dict[str, Any], Where]:
+    """What the user says, the later over the earlier; and where each setting is said."""
+    in_file = dict[str, Any]()
     if config_file is not None:
-        given = merge(given, _mapping(load_yaml(config_file), str(config_file)))
-        given.pop("origins", None)  # a record of the run that the file is of
+        in_file = _mapping(load_yaml(config_file), str(config_file))
+        in_file.pop("origins", None)  # a record of the run that the file is of
+    later = dict[str, Any]()
     for item in sets:
-        given = merge(given, parse_set(item))
-    given = merge(given, _without_none(flags))
+        later = merge(later, parse_set(item))
+    later = merge(later, _without_none(flags))
+    given = merge(in_file, later)
     if "origins" in given:
         raise ConfigError(
             "origins",
@@ -271,7 +283,7 @@ def _given(
             given["origins"],
             "leave it out",
         )
-    return given
+    return given, places(str(config_file), in_file, later)
 
 
 def check_recommends(dataset: DatasetConfig, source: object) -> None:
@@ -284,24 +296,30 @@ def check_recommends(dataset: DatasetConfig, source: object) -> None:
 
 
 def _space(
-    section: Any, flag: str | Literal[False] | None, where: str, recommended: Mapping[str, Any]
+    section: Any, flag: str | Literal[False] | None, where: Where, recommended: Mapping[str, Any]
 ) -> SearchSpace | None:
     """The space that a flag or a config section names, with what the data set recommends and the
     section's changes.
     """
     if flag is False:
         return None
-    changes = dict(_mapping(section or {}, f"{where}: space"))
+    changes = dict(_mapping(section or {}, f"{where(['space'])}: space"))
     base = changes.pop("base", None)
     if not isinstance(base, str | None):
         raise ConfigError(
-            f"{where}: space.base", "must be a shipped space's name, or a path", repr(base)[:200]
+            f"{where(['space.base'])}: space.base",
+            "must be a shipped space's name, or a path",
+            repr(base)[:200],
         )
+
+    def inside(paths: Sequence[str]) -> str:
+        return f"{where([f'space.{path}' for path in paths])}: space"
+
     space, changes = (
         SearchSpace.load(next(name for name in (flag, base, DEFAULT_SPACE) if name is not None)),
         {**recommended, **changes},
     )
-    return build(SearchSpace, {**dict(space), **changes}, f"{where}: space") if changes else space
+    return build(SearchSpace, {**dict(space), **changes}, inside) if changes else space
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 apart from it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,8 @@ from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
 from automtl.spaces.templates import KNOWN, OF_ANY, check_changes
 from automtl.strict import check_fields, shown
+
+Where = Callable[[Sequence[str]], str]  # where settings of these paths are said, for errors
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,17 @@ def without(origins: Mapping[str, str], taken: Iterable[str]) -> dict[str, str]:
         for own, who in origins.items()
         if not any(f"{own}.".startswith(p) or p.startswith(f"{own}.") for p in paths)
     }
+
+
+def places(file: str, in_file: Mapping[str, Any], later: Mapping[str, Any]) -> Where:
+    """Tells where settings are said: in a file, or later, as by `--set`, which is "settings"."""
+    of_file = without(dict.fromkeys(leaves(in_file), file), leaves(later))
+
+    def where(paths: Sequence[str]) -> str:
+        said = [file if without(of_file, [path]) != of_file else "settings" for path in paths]
+        return " and ".join(dict.fromkeys(said)) or "settings"
+
+    return where
 
 
 def origins_told(origins: Mapping[str, str], values: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from automtl.errors import ConfigError
 from automtl.strict import Strict
 
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 # what is meant for one optimiser, and not for another
 OF_OPTIMIZER = ("lr", "betas", "momentum", "group_lr")
@@ -29,7 +29,7 @@ class BalancingSection(Strict):
         "alike, without them. pcgrad and those after it "
         "need the extra `balancing`.",
     )
-    weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = Field(
+    weights: dict[str, Annotated[float, Field(gt=0)]] | None = Field(
         None, description="Weights of tasks by name, over the data set's; not for equal."
     )
     tables: bool | None = Field(

@@ -4,6 +4,7 @@ A message has one form: ``where: what must hold, got what; what to do``.
 """
 
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 
@@ -15,12 +16,15 @@ class AutoMTLError(Exception):
         rule: what must hold there.
         got: what was found instead; left out of the message when empty.
         fix: what the reader can do about it; left out of the message when empty.
+
+    Attributes:
+        of_file: whether a file is at fault, which was then named by its path.
     """
 
     exit_code = 1
 
     def __init__(self, where: object, rule: str, got: object = "", fix: str = "") -> None:
-        self.where, self.rule = str(where), rule
+        self.where, self.rule, self.of_file = str(where), rule, isinstance(where, Path)
         self.got, self.fix = str(got), fix
         message = f"{self.where}: {rule}"
         if self.got:

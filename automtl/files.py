@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from automtl.bounds import read_json as read_json
 from automtl.bounds import read_lines
-from automtl.errors import ArtifactError, EnvironmentFault, InUse
+from automtl.errors import ArtifactError, EnvironmentFault, InUse, counted
 
 _FOLLOWS: list[bool] = []  # filled once this process writes nothing
 _HELD = b" "  # the byte of a lock's file that Windows lets no one read while it is held
@@ -161,7 +161,7 @@ def cut_lines(path: Path, keep: int) -> None:
     """
     whole = read_lines(path)
     if len(whole) < keep:
-        rule = f"must have the {keep} lines that the checkpoint knows of"
+        rule = f"must have the {counted(keep, 'line')} that the checkpoint knows of"
         raise ArtifactError(path, rule, len(whole), "restore it, or start anew")
     if path.exists():
         write_bytes(path, b"".join(line + b"\n" for line in whole[:keep]))

@@ -29,9 +29,11 @@ _HALF_LETTER = re.compile(r"\\u[dD][89a-fA-F]|\\U0000[dD][89a-fA-F]")
 
 
 class Strict(BaseModel):
-    """Base of every configuration and data model: frozen, no unknown keys, no coercion."""
+    """Base of every configuration and data model: frozen, no unknown keys, no coercion, and no
+    number that is not finite.
+    """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -182,18 +184,26 @@ def nearest(word: str, known: object) -> str:
 def build(model: type[Model], data: Any, where: object) -> Model:
     """Validate plain data as `model`.
 
+    Args:
+        model: what the data must be.
+        data: a mapping.
+        where: the place that an error names; or what tells it from the paths of the faults, where
+            the data come from several.
+
     Raises:
         ConfigError: one error that lists every fault with its path.
     """
+    tell = where if callable(where) else lambda _: where
     if not isinstance(data, Mapping):
-        raise ConfigError(where, "must be a mapping of settings", type(data).__name__)
+        raise ConfigError(tell([]), "must be a mapping of settings", type(data).__name__)
     try:
         return model.model_validate(plain_tuples(data))
     except ValidationError as error:
         details = error.errors()
         faults = [_fault(model, detail) for detail in details[:_MAX_FAULTS]]
         faults += [f"and {len(details) - _MAX_FAULTS} more"] if len(details) > _MAX_FAULTS else []
-        raise ConfigError(where, " | ".join(faults)) from None
+        paths = [".".join(map(str, detail["loc"])) for detail in details]
+        raise ConfigError(tell(paths), " | ".join(faults)) from None
 
 
 def check_fields(model: type[BaseModel], data: Mapping[str, Any], where: object) -> None:

@@ -1,6 +1,7 @@
 import pytest
 
 from automtl.config import RunConfig, parse_set, resolve
+from automtl.config_reference import RUN
 from automtl.errors import ConfigError
 from automtl.strict import build, parse_yaml
 
@@ -47,6 +48,47 @@ def test_wrong_settings_are_refused_with_path_and_rule(sets, message):
     with pytest.raises(ConfigError) as caught:
         resolved(sets=sets)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "sets", "place"),
+    [
+        ("search: {epochs: 3}", ["search.race_epochs=nan"], "settings: search.race_epochs"),
+        ("search: {race_epochs: 3}", ["search.race_epochs=nan"], "settings: search.race_epochs"),
+        ("search: {race_epochs: x}", ["search.epochs=3"], "c.yaml: search.race_epochs"),
+        ("search: {race_epochs: x}", ["seed=-1"], "settings and FOLDER/c.yaml: seed"),
+        ("search: 3", [], "c.yaml: search"),
+        ("seed: 1", ["space.num_experts=x"], "settings: space: num_experts"),
+        ("space: {num_experts: x}", ["seed=1"], "c.yaml: space: num_experts"),
+        ("seed: 1", ["space=3"], "settings: space: must be a mapping"),
+        ("seed: 1", ["space.base=3"], "settings: space.base: must be"),
+        ("seed: 1", ["data=3"], "settings: data: must be a mapping"),
+    ],
+)
+def test_an_error_names_the_place_that_says_it(content, sets, place, tmp_path):
+    """The file was named for what --set said."""
+    (tmp_path / "c.yaml").write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        resolved(config_file=tmp_path / "c.yaml", sets=sets)
+    said = str(caught.value).replace(str(tmp_path), "FOLDER")
+    assert said.startswith((place, f"FOLDER/{place}"))
+
+
+@pytest.mark.parametrize("number", ["1e400", ".inf", "-.inf", ".nan"])
+def test_no_setting_is_a_number_without_end(number):
+    """Infinite rates were accepted, and every training failed."""
+    paths = [
+        f"{one.path}"
+        for own in RUN.sections().values()
+        for one in own
+        if one.type.startswith("number") and "{" not in one.path and "[" not in one.path
+    ]
+    assert {"retrain.lr", "retrain.clip_norm", "search.weight_lr", "runtime.time_limit_s"} <= {
+        *paths
+    }
+    for path in paths:
+        with pytest.raises(ConfigError, match=f"{path.rpartition('.')[2]} should be"):
+            resolved(sets=[f"{path}={number}"])
 
 
 def test_fast_dev_run_is_two_epochs_with_a_warm_up_of_one():

@@ -1,6 +1,8 @@
 """Searches and retrains by the commands' own code."""
 
+import math
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,8 @@ from automtl.phases.retrain.fan_out import ONE_BY_ONE, SideBySide, retrain_all
 from automtl.phases.retrain.plan import RetrainPlan, plan_retrain
 from automtl.phases.search import resumed
 from automtl.phases.search import search as _search
-from automtl.phases.search.budget import default_budget
-from automtl.phases.search.resume import advice_of
+from automtl.phases.search.budget import RULE, default_budget
+from automtl.phases.search.resume import advice_of, own_base
 from automtl.phases.search.state import SearchResult
 from automtl.spaces.architecture import Architecture
 
@@ -33,17 +35,24 @@ def searched(
 ) -> SearchResult:
     """Search a space on the data set of a name or path."""
     if budget is not None and not isinstance(budget, str):
-        budget = f"{budget}s"
-    advice = advice_of(out) if resume else None
+        budget = _in_seconds(budget)
+    advice, base = (advice_of(out), own_base(out)) if resume else (None, {})
     name, flags = space_of(space, flags)
-    config = resolve(source=source, space=name, flags=flags, recommended=advice)
+    config = resolve(source=source, space=name, flags=flags, base=base, recommended=advice)
     if resume and out is not None:
-        config = resumed(out, config, given=True, budget=budget)
+        config = resumed(out, config, budget=budget)
     elif budget is None:
         budget = default_budget(config)
     say_origins(config, reporter)
     reporter.start("search")
     return _search(config, out=out, reporter=reporter, resume=resume, budget=budget)
+
+
+def _in_seconds(budget: object) -> str:
+    """A budget that a Python user gives as a number."""
+    if isinstance(budget, bool) or not isinstance(budget, Real) or not 0 < float(budget) < math.inf:
+        raise ConfigError("budget", f"{RULE}; or seconds as a number", repr(budget))
+    return f"{budget}s"
 
 
 def retrained(  # noqa: PLR0913 # what the command's options say

@@ -114,20 +114,20 @@ def _of(value: float, interval: Interval) -> str:
     return f"{value:+.2f} (95% {interval[0]:+.2f} to {interval[1]:+.2f})"
 
 
-def truth(table: pd.DataFrame) -> pd.DataFrame:
+def truth(table: pd.DataFrame, *, least: int = 3) -> pd.DataFrame:
     """Per drawn architecture the mean losses over its seeds, failed ones left out: `loss` on
     validation, less what each seed adds to all, `loss_b`, `stratum`, `flops` and `parameters`.
 
     Raises:
-        DataError: there are fewer than three, or seeds have no architectures in common.
+        DataError: there are fewer than `least`, or seeds have no architectures in common.
     """
     known = first_part(without_seed_effects(table)).groupby("architecture", sort=True)
     frame = known.agg(
         {"loss": "mean", "loss_b": "mean", "stratum": "first", "flops": "first"}
         | {"parameters": "first"}
     )
-    if len(frame) < 3:
-        raise DataError("table", "must hold three trained architectures or more", len(frame))
+    if len(frame) < least:
+        raise DataError("table", f"must hold {least} trained architectures or more", len(frame))
     return frame
 
 
@@ -210,10 +210,7 @@ def _known(scores: Sequence[Scores], table: pd.DataFrame) -> tuple[pd.DataFrame,
 
     Shape: of the scores (S, A), S supernets, A architectures.
     """
-    known = truth(table)
-    if len(known) < LEAST:
-        rule = f"must hold {LEAST} trained architectures or more to judge an order"
-        raise DataError("table", rule, len(known))
+    known = truth(table, least=LEAST)
     if not scores:
         raise DataError("scores", "must be of one supernet or more", "none")
     return known, np.stack([_scores(one, known.index) for one in scores])

@@ -109,11 +109,12 @@ def run(
     from automtl.config import resolve
     from automtl.runs.run_dir import RunDir
 
-    advice, resume = None, goes_on(resume, out / "search" if out else None)
+    advice, base = None, {}
+    resume = goes_on(resume, out / "search" if out else None)
     if resume:
-        from automtl.phases.search.resume import advice_of
+        from automtl.phases.search.resume import advice_of, own_base
 
-        advice = advice_of(out)
+        advice, base = advice_of(out), own_base(out)
     flags = flags_of(
         data_dir=data_dir,
         time_limit=time_limit,
@@ -130,6 +131,7 @@ def run(
         config_file=config,
         sets=sets or (),
         flags=flags,
+        base=base,
         recommended=advice,
     )
     if out is not None and not resume:
@@ -138,9 +140,7 @@ def run(
     from automtl.phases.search.budget import default_budget
 
     if resume and out is not None:
-        resolved = resumed(
-            out, resolved, given=bool(space or config or sets or seed is not None), budget=budget
-        )
+        resolved = resumed(out, resolved, budget=budget)
     if budget is None and not resume:
         budget = default_budget(resolved)
     if show_config:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from automtl import tensor_file
 from automtl.bounds import need_file
-from automtl.errors import ArtifactError
+from automtl.errors import ArtifactError, AutoMTLError
 
 _TENSOR = "$tensor"
 
@@ -80,9 +80,14 @@ def applying(
 
     Raises:
         ArtifactError: what it holds does not fit.
+        AutoMTLError: another file is at fault.
     """
     try:
         yield
+    except AutoMTLError as error:
+        if error.of_file:  # another one, such as the lines that the checkpoint knows of
+            raise
+        raise ArtifactError(path, rule, str(error)[:300], fix) from error
     except (
         ArithmeticError,
         AttributeError,

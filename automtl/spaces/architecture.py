@@ -73,7 +73,7 @@ class Ranked(Strict):
     """One expert in a task's ranking, with its softmax(beta)."""
 
     expert: int
-    weight: float = Field(allow_inf_nan=False)
+    weight: float
 
 
 class Architecture(Strict):

@@ -36,7 +36,7 @@ _NEVER_NEGATIVE = ("step", "exp_avg_sq", "sum")
 class State(Strict):
     """Base of the forms of states; the states themselves are plain mappings."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=True)
 
 
 class Running(State):

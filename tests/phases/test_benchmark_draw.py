@@ -86,6 +86,17 @@ def test_a_space_with_fewer_architectures_says_so(dataset):
     ]
 
 
+def test_too_few_architectures_for_the_gate_are_refused_before_any_training(dataset, tmp_path):
+    """All were trained, then the table failed."""
+    made = benchmark(dataset, sets=["space.interaction=[skip]"], architectures=2)
+    refusal = "must draw two architectures or more that are not sealed, .*, got 1 of 2; raise"
+    with pytest.raises(ConfigError, match=refusal):
+        made.forecast()
+    with pytest.raises(ConfigError, match=refusal):
+        made.run(tmp_path / "t", anyway=True)
+    assert not (tmp_path / "t").exists()
+
+
 def test_hand_made_models_are_cut_to_the_drawn_ones_size(dataset):
     session = open_session(
         config(dataset, "space.towers=[64]", "space.expert_dim=64", "space.embedding_dim=16")

@@ -1,11 +1,13 @@
 """A budget settles what nobody gave, once, before the first step."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import automtl
 from automtl.config import RunConfig, resolve
 from automtl.config_search import SearchSection
 from automtl.errors import ConfigError
@@ -67,8 +69,28 @@ def test_a_budget_is_read(text, amount, unit):
     "text", ["", "10", "0m", "-3m", "10M", "1e999rows", "nanm", "10 days", "m"]
 )
 def test_what_is_no_budget_is_refused(text):
-    with pytest.raises(ConfigError, match="budget: must be above 0, with a unit"):
+    with pytest.raises(ConfigError, match="budget: must be above 0 and finite, with a unit"):
         Budget.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "cost", "said"),
+    [
+        ("1s", 1.0001, "1.01 s"),
+        ("10m", 600.01, "10.1 minutes"),
+        ("5e6rows", 5_000_001, "5.01e+06 rows"),
+        ("2e13flops", 3e13, "3e+13 FLOPs"),
+    ],
+)
+def test_what_a_budget_does_not_pay_is_said_to_be_more(text, cost, said):
+    """A budget of 1 s had to pay about 1 s."""
+    assert Budget.parse(text).say(cost, up=True) == said
+
+
+@pytest.mark.parametrize("budget", [True, float("nan"), float("inf"), 0, -3.0, [1]])
+def test_a_python_budget_that_is_no_number_of_seconds_is_told_as_it_was_given(budget):
+    with pytest.raises(ConfigError, match=f"or seconds as a number, got {re.escape(repr(budget))}"):
+        automtl.search("census_income", budget=budget)
 
 
 def test_no_budget_plans_more_epochs_than_a_supernet_may_have(dataset):
@@ -202,8 +224,8 @@ def test_the_plan_stands_in_the_files_and_a_resume_keeps_it(dataset, tmp_path):
     with pytest.raises(Stop):
         search(given, out=tmp_path / "cut", reporter=After(9, stop), budget="30000rows")
     with pytest.raises(ConfigError, match=r"budget: must be as in .*, got 1h \(was 30000rows\)"):
-        resumed(tmp_path / "cut", given, given=True, budget="1h")
-    again = resumed(tmp_path / "cut", given, given=True, budget="30000rows")
+        resumed(tmp_path / "cut", given, budget="1h")
+    again = resumed(tmp_path / "cut", given, budget="30000rows")
     result = search(again, out=tmp_path / "cut", resume=True)
     assert result.architecture.identity() == whole.architecture.identity()
     assert RunDir(result.run).search.race.read_text() == folder.race.read_text()
@@ -211,7 +233,7 @@ def test_the_plan_stands_in_the_files_and_a_resume_keeps_it(dataset, tmp_path):
     same = search(replace_source(held, given), out=tmp_path / "same")
     assert RunDir(same.run).search.race.read_text() == folder.race.read_text()
     with pytest.raises(ConfigError, match=r"budget: must be as in .*, got 1h \(was none\)"):
-        resumed(tmp_path / "same", given, given=True, budget="1h")
+        resumed(tmp_path / "same", given, budget="1h")
 
 
 def replace_source(held, given):

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from automtl.config import resolve
-from automtl.errors import ConfigError
+from automtl.errors import AutoMTLError, ConfigError
+from automtl.phases.search import search
 from automtl.phases.search.plan import as_rows, plan_search
 from tests.phases.recommending import planned as planned_retrain
 from tests.support import write_dataset
@@ -62,6 +63,34 @@ def test_a_plan_counts_the_longest_list(tmp_path: Path, monkeypatch: pytest.Monk
         "with the longest list of each field in one batch (ids: seen 5,000; max_length cuts them)"
         in dict(as_rows(long))["memory"]
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "refusal"),
+    [
+        ("search.rivals=[nosuch]", "nosuch: must be an architecture file or a shipped name"),
+        ("search.rivals=[mmoe, mmoe]", "search.rivals: must name each model once"),
+        ("retrain.warmup_epochs=4", "retrain.warmup_epochs: must be below search.race_epochs = 3"),
+        ("retrain.monitor={click: rmse}", "retrain.monitor"),
+    ],
+)
+def test_a_plan_refuses_what_the_search_does(tmp_path: Path, given: str, refusal: str) -> None:
+    dataset = write_dataset(tmp_path / "data")
+    made = resolve(source=str(dataset), space="automtl_small", sets=[given], flags={})
+    with pytest.raises(AutoMTLError, match=refusal):
+        plan_search(made)
+    with pytest.raises(AutoMTLError, match=refusal):
+        search(made, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_plan_of_a_race_names_no_time_that_it_does_not_tell(tmp_path: Path) -> None:
+    sets = ["search.race_epochs=1", "search.rivals=[]"]
+    made = resolve(
+        source=str(write_dataset(tmp_path / "data")), space="automtl_small", sets=sets, flags={}
+    )
+    rows = dict(as_rows(plan_search(made)))
+    assert "time" not in rows and rows["race"].endswith("steps of single models")
 
 
 def test_a_retrain_takes_no_time_limit_and_says_what_ends_it(tmp_path: Path) -> None:

@@ -220,11 +220,10 @@ def test_a_race_that_0_2_0_began_goes_on_as_it_began(dataset, tmp_path, monkeypa
     assert state["race"].pop("best")["step"] == state["race"]["step"] > 0
     del state["race"]["halving"]
     checkpoint.save(last, state)
-    for said in (False, True):  # nothing, or the command as it was
-        settled = resumed(cut, config(dataset, *given), given=said)
-        assert settled.search == named.search
+    settled = resumed(cut, config(dataset, *given))
+    assert settled.search == named.search
     with pytest.raises(ConfigError, match="race_halving False .was True"):
-        resumed(cut, config(dataset, *given, "search.race_halving=false"), given=True)
+        resumed(cut, config(dataset, *given, "search.race_halving=false"))
     search(settled, out=cut, resume=True)
     assert phase.race.read_bytes() == RunDir(whole.run).search.race.read_bytes()
 

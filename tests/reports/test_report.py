@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from markupsafe import Markup
 from automtl.cli._report import run as report_command
 from automtl.errors import ArtifactError, ConfigError
 from automtl.reports.load import load_run, load_runs
+from automtl.reports.panels._architecture import architecture_panel
 from automtl.reports.panels._panels import PANELS, Panel
 from automtl.reports.panels._record import cost_panel
 from automtl.reports.panels.page import report
@@ -219,6 +221,24 @@ def test_the_command_writes_beside_the_run_and_refuses_other_endings(tmp_path):
     with pytest.raises(ArtifactError, match="no such folder"):
         report_command([tmp_path / "absent"], None)
     assert "par." in (run / "report.html").read_text(), "the command counts the parts"
+
+
+def test_weights_of_what_was_drawn_are_not_told(tmp_path):
+    """ "Margin 1.0000" stood beside a draw that nothing had decided."""
+    write_search(tmp_path / "a")
+    run = load_run(tmp_path / "a")
+    learned = str(architecture_panel([run]))
+    assert "and their weights" in learned and "margin" in learned and ", weights " in learned
+    [phase] = run.phases
+    weighed = phase.architecture.choices.items()
+    drawn = {
+        name: {one: float(one == max(own, key=own.get)) for one in own} for name, own in weighed
+    }
+    phase = replace(phase, architecture=phase.architecture.evolve(choices=drawn))
+    told = str(architecture_panel([replace(run, phases=[phase])]))
+    assert "for its candidates. Choose" in told and "drawn: no weights were learned" in told
+    assert "margin" not in told and "weights " not in told.replace("no weights were", "")
+    assert all(f">{one}</th>" in told for own in drawn.values() for one in own)
 
 
 def test_what_was_computed_is_told_of_a_search(tmp_path):

@@ -132,7 +132,6 @@ class Numeric(_Named):
     )
     fill: float | None = Setting(
         None,
-        allow_inf_nan=False,
         description="A missing number becomes this one (before the transform).",
     )
 

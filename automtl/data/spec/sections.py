@@ -31,7 +31,6 @@ class TaskConfig(Strict):
     weight: float = Setting(
         1.0,
         gt=0,
-        allow_inf_nan=False,
         description="Share in the loss, before the shares are made to sum to 1.",
     )
     where: str | None = Setting(

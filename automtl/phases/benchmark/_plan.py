@@ -9,8 +9,9 @@ import pandas as pd
 
 from automtl import files
 from automtl.benchmarks.gate import best_architectures
+from automtl.benchmarks.order import LEAST
 from automtl.benchmarks.tables import DRAWN
-from automtl.errors import ArtifactError
+from automtl.errors import ArtifactError, ConfigError
 from automtl.phases.benchmark._draw import Entry, draw_entries, hash_of, other_entries
 from automtl.phases.benchmark.settings import TableSettings, settings_hash, training_settings
 from automtl.phases.run.session import Session
@@ -90,15 +91,33 @@ class Job:
 def make_plan(
     session: Session, settings: TableSettings, rows: Mapping[str, int], say: Callable[[str], None]
 ) -> Plan:
-    """Draw the architectures and cut the hand-made models of a table."""
+    """Draw the architectures and cut the hand-made models of a table.
+
+    Raises:
+        ConfigError: too few architectures were drawn for the gate to judge.
+    """
     space = session.config.space
     assert space is not None, "a table has a space"
     entries = draw_entries(space, session.schema, settings, say)
     if settings.sample is None:
+        _need_pilot(entries)
         entries += other_entries(
             entries, session.schema, settings.hand_made, session.config.architecture
         )
     return Plan(entries=tuple(entries), **_frame(session, settings, rows))
+
+
+def _need_pilot(entries: Sequence[Entry]) -> None:
+    """Refuse a table whose gate and whose best group would fail after all trainings."""
+    twice = sum(bool(entry.pilot) for entry in entries)
+    if twice < 2:
+        raise ConfigError(
+            "benchmark",
+            "must draw two architectures or more that are not sealed, for the pilot",
+            f"{twice} of {len(entries)}",
+            f"raise --architectures (to judge an order, {LEAST} must not be sealed), or take a "
+            "larger space",
+        )
 
 
 def _frame(session: Session, settings: TableSettings, rows: Mapping[str, int]) -> dict[str, Any]:

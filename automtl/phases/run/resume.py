@@ -89,9 +89,9 @@ def own_settings(folder: PhaseDir, config: RunConfig, *, sections: Sequence[str]
         ConfigError: something else is asked for.
     """
     original = begun_settings(folder)
-    asked: dict[str, tuple[Any, Any]] = {
-        "data.source": (True, same_source(original.data.source, config.data.source))
-    }
+    asked: dict[str, tuple[Any, Any]] = {}
+    if not same_source(original.data.source, config.data.source):
+        asked["data.source"] = (original.data.source, config.data.source)
     asked |= {name: (getattr(original, name), getattr(config, name)) for name in sections}
     given = config.runtime.model_fields_set - set(_OF_TODAY)
     asked |= {
@@ -104,7 +104,9 @@ def own_settings(folder: PhaseDir, config: RunConfig, *, sections: Sequence[str]
                 f"--resume: {name}",
                 f"must be as in {folder.config}",
                 _changed(before, now),
-                "leave it out, or start anew",
+                "name that data set, or start anew"
+                if name == "data.source"
+                else "leave it out, or start anew",
             )
     today = {
         name: getattr(config.runtime, name)

@@ -294,10 +294,9 @@ class _Filling:
 
     def _afford(self, cost: float, what: str) -> None:
         if cost > self.budget.amount:
-            say = self.budget.say
             raise ConfigError(
                 "budget",
-                f"must pay for {what} about {say(cost)}",
+                f"must pay for {what} about {self.budget.say(cost, up=True)}",
                 self.budget.text,
                 "raise it, or leave settings out",
             )

@@ -5,15 +5,12 @@ from pathlib import Path
 from automtl import files
 from automtl.config import RunConfig
 from automtl.data.store.snapshot import Snapshot
-from automtl.phases.race.entrants import check_race
 from automtl.phases.run.opening import training_session
 from automtl.phases.run.reporter import Reporter
 from automtl.phases.run.run_data import snapshot_of
-from automtl.phases.search._checks import check_search
-from automtl.phases.search._filling import with_budget
+from automtl.phases.search._checks import checked_session
 from automtl.phases.search._opening import opening
 from automtl.phases.search._phase import SearchPhase
-from automtl.phases.search.budget import Budget, Filled, check_idle
 from automtl.phases.search.resume import begun_run
 from automtl.phases.search.state import SearchResult
 from automtl.runs.run_dir import RunDir
@@ -52,16 +49,7 @@ def search(
         own = snapshot_of(folder) if folder.manifest.exists() else own
         session = training_session(config, reporter, own, search=True, retrain=False)
         return SearchPhase(session, folder).run()
-    check_idle(config)
-    limit = None if budget is None else Budget.parse(budget)
-    session = training_session(config, reporter, own, search=True, retrain=False)
-    # everything that can be refused is refused before the folder appears
-    check_search(session, config.space)
-    filled: Filled | None = None
-    if limit is not None:
-        session, filled = with_budget(session, config.space, limit)
-    if config.search.selection == "race":
-        check_race(session)
+    session, filled = checked_session(config, reporter, own, budget)
     name, ranks = f"{session.schema.name}-{config.space.name}", session.ranks
     run = RunDir(Path(ranks.told(str(RunDir.new(out, name).path) if ranks.first else None)))
     phase = SearchPhase(session, run.search, filled)

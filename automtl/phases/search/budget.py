@@ -13,6 +13,7 @@ from automtl.spaces.strategies import readers
 from automtl.strict import build
 
 DEFAULT = "3.5e13flops"  # at most an hour or so of two cores, and one plan on every machine
+RULE = "must be above 0 and finite, with a unit, such as 10m, 2h, 5e6rows or 2e13flops"
 _NOT_ITS_LENGTH = {"rivals", "scale_rivals", "race_halving", "race_patience"}
 
 Unit = Literal["seconds", "rows", "FLOPs"]
@@ -50,16 +51,20 @@ class Budget:
         """
         match = _FORM.fullmatch(text.strip())
         if not match or not 0 < float(match[1]) < math.inf:
-            rule = "must be above 0, with a unit, such as 10m, 2h, 5e6rows or 2e13flops"
-            raise ConfigError("budget", rule, repr(text))
+            raise ConfigError("budget", RULE, repr(text))
         unit, factor = _UNITS[match[2].lower()]
         return cls(text.strip(), float(match[1]) * factor, unit)
 
-    def say(self, amount: float) -> str:
-        """An amount for people."""
-        if self.unit != "seconds":
-            return f"{amount:.3g} {self.unit}"
-        return f"{amount / 60:.1f} minutes" if amount >= 90 else f"{amount:.0f} s"
+    def say(self, amount: float, *, up: bool = False) -> str:
+        """An amount for people, rounded; up: to more than it is, for what a budget does not pay."""
+        minutes = self.unit == "seconds" and amount >= 90
+        number = amount / 60 if minutes else amount
+        if up:
+            step = 0.1 if minutes else 10.0 ** (math.floor(math.log10(number)) - 2)
+            number = math.ceil(number / step) * step
+        if minutes:
+            return f"{number:.1f} minutes"
+        return f"{number:.3g} {'s' if self.unit == 'seconds' else self.unit}"
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,9 @@ from automtl.errors import counted
 from automtl.models.cost import cost
 from automtl.models.memory import step_bytes
 from automtl.phases.race.course import Schedule
-from automtl.phases.run.opening import training_session
 from automtl.phases.run.reporter import Reporter
 from automtl.phases.run.session import Session
-from automtl.phases.search._filling import with_budget
-from automtl.phases.search.budget import Budget, check_idle
+from automtl.phases.search._checks import checked_session
 from automtl.phases.search.context import make_context, make_strategy
 from automtl.spaces.space import rounded
 from automtl.strategies.protocol import Strategy
@@ -66,16 +64,14 @@ def plan_search(
         config: resolved settings, with a space.
         reporter: told how it goes on.
         budget: as `search` takes it.
+
+    Raises:
+        AutoMTLError: the search itself would be refused.
     """
-    check_idle(config)
-    limit = None if budget is None else Budget.parse(budget)
-    session, words = training_session(config, reporter, search=True, retrain=False), ""
-    space, schema = config.space, session.schema
+    session, filled = checked_session(config, reporter, None, budget)
+    config, schema = session.config, session.schema
+    space, s = config.space, config.search
     assert space is not None, "a search has a space"
-    if limit is not None:
-        session, filled = with_budget(session, space, limit)
-        config, words = session.config, filled.words
-    s = config.search
     context = make_context(session, space, session.dropout_generator())
     strategy = make_strategy(session, context)
     net = strategy.supernet or context.make_supernet()
@@ -101,7 +97,7 @@ def plan_search(
         total_s=step * steps,
         alpha_reach=steps * s.alpha_lr,
         race_steps=_race_steps(session) if s.selection == "race" else 0,
-        budget=words,
+        budget="" if filled is None else filled.words,
     )
 
 
@@ -132,7 +128,8 @@ def as_rows(plan: Plan) -> list[tuple[str, str]]:
     values = asdict(plan)
     rows = ", ".join(f"{k} {v:,}" for k, v in values.pop("rows").items())
     minutes = plan.total_s / 60
-    race = f"at most {counted(plan.race_steps, 'step')} of single models, not in the time above"
+    race = f"at most {counted(plan.race_steps, 'step')} of single models"
+    race += ", not in the time above" if plan.steps else ""
     longest = [f"{name} {ids:,}" for name, ids in plan.longest_lists.items()]
     lists = (
         f", with the longest list of each field in one batch (ids: {', '.join(longest)}; "

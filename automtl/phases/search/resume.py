@@ -1,15 +1,18 @@
 """Resuming a search: its own settings, and its own data set's recommendations."""
 
 from pathlib import Path
+from typing import Any
 
 from automtl.config import RunConfig
 from automtl.config_layers import Recommendation
 from automtl.errors import ConfigError
-from automtl.phases.run.resume import need_plugins, own_settings, unsaid_settings
+from automtl.phases.run.resume import begun_settings, need_plugins, own_settings, unsaid_settings
 from automtl.phases.run.run_data import kept_advice
 from automtl.phases.search.budget import with_filled
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir, find_phase
+
+_SECTIONS = ("seed", "space", "search", "sharing", "retrain")  # a race trains by the last
 
 
 def begun_run(out: Path) -> Path:
@@ -34,13 +37,22 @@ def advice_of(out: Path | None) -> list[Recommendation] | None:
     return kept_advice(folder)
 
 
-def resumed(out: Path, config: RunConfig, *, given: bool, budget: str | None = None) -> RunConfig:
+def own_base(out: Path | None) -> dict[str, Any]:
+    """The settings of the run to resume, for what the command does not say; {} where it had not
+    begun.
+    """
+    folder = RunDir(begun_run(out)).search if out is not None else None
+    if folder is None or not folder.manifest.exists():
+        return {}
+    return begun_settings(folder).model_dump(mode="json", include=set(_SECTIONS))
+
+
+def resumed(out: Path, config: RunConfig, *, budget: str | None = None) -> RunConfig:
     """The settings that an interrupted run goes on with: its own, and the machine's of today.
 
     Args:
         out: the run's folder.
-        config: what the command line says now.
-        given: whether it says anything about the search itself.
+        config: what the command line says now, over `own_base`.
         budget: as the command line says it now; None says nothing.
 
     Raises:
@@ -55,6 +67,4 @@ def resumed(out: Path, config: RunConfig, *, given: bool, budget: str | None = N
         was = recorded.get("given", "none")
         raise ConfigError("--resume: budget", rule, f"{budget} (was {was})", "leave it out")
     config = with_filled(config, unsaid_settings(folder) | recorded.get("filled", {}))
-    return own_settings(
-        folder, config, sections=("seed", "space", "search", "sharing") if given else ()
-    )
+    return own_settings(folder, config, sections=_SECTIONS)

@@ -17,9 +17,8 @@ _MARGINS = (
     "colour of an operation: its lead over the best other in softmax(alpha), from 0 to 1; what is "
     "decided is not known"
 )
-_VERDICTS = (
-    "an operation: decided, tied with its runner-up, not decided (darker with its alpha margin)"
-)
+_VERDICTS = "an operation: decided, tied with its runner-up, not decided"
+_DARKER = " (darker with its alpha margin)"  # where alphas were learned
 _BETAS = (
     "figures at a tower, width of its wires: the weight of an expert for that task in the "
     "search (softmax of beta, or mean gate)"
@@ -82,8 +81,11 @@ def footer(
         lines.insert(0, _BETAS)
     if maker.legend is not None:
         words = _VERDICTS if maker.legend == "verdicts" else _MARGINS
+        shades = [SHADES["decided"], SHADES["tied"], 0.0]
+        if architecture.learned:
+            words += _DARKER if maker.legend == "verdicts" else ""
+            shades.append(UNDECIDED_SHADE)
         x = MARGIN + text_width(words, _SMALL) + 12.0
-        shades = [SHADES["decided"], SHADES["tied"], 0.0, UNDECIDED_SHADE]
         if maker.legend == "margins":
             shades = [0.0, 0.25, 0.5, 0.75, 1.0]
         swatches = tuple(

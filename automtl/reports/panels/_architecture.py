@@ -40,7 +40,9 @@ def architecture_panel(runs: Sequence[RunView]) -> Markup | None:
         _figure(i, phase, architecture, several)
         for i, (phase, architecture) in enumerate(pairs[:_MOST])
     ]
-    return fill("architecture.html", figures=figures, left_out=len(pairs) - len(figures))
+    weighed = " and their weights" if any(figure["learned"] for figure in figures) else ""
+    left_out = len(pairs) - len(figures)
+    return fill("architecture.html", figures=figures, left_out=left_out, weighed=weighed)
 
 
 def _architectures(runs: Sequence[RunView]) -> Iterator[tuple[PhaseView, Architecture]]:
@@ -64,6 +66,7 @@ def _figure(
     tasks = [task.name for task in architecture.tasks] if architecture.tasks else ["every task"]
     return {
         "ident": ident,
+        "learned": architecture.learned,  # what was drawn has weights of 0 and 1, which say nothing
         "title": clean(title),
         "scene": drawing.scene,
         "wires": [
@@ -123,6 +126,7 @@ class Node:
 
 def _node(drawing: Drawing, card: Card) -> Node:
     data, maker = drawing.maker.graph.nodes[card.node], drawing.maker
+    learned = maker.architecture.learned
     numbers = {place: str(number) for number, place in enumerate(maker.choices)}
     blocks = [
         str(b)
@@ -143,7 +147,7 @@ def _node(drawing: Drawing, card: Card) -> Node:
                 rect,
                 ink,
                 numbers.get((card.node, i)),
-                words + (f", {_choice_text(choice)}" if choice else ""),
+                words + (f", {_choice_text(choice)}" if choice and learned else ""),
             )
         )
     reads = [
