@@ -21,7 +21,8 @@ def searched(here, capfd):  # noqa: F811
     return here, capfd.readouterr()
 
 
-def test_a_search_says_first_that_nothing_is_decided(searched, capfd):
+def test_a_search_says_first_that_nothing_is_decided(searched, capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
     _, said = searched
     first = said.out.splitlines()[0]
     assert first.startswith("nothing is decided, of ") and "no candidate was trained alone" in first

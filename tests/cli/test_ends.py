@@ -33,7 +33,7 @@ PLACES = {
     "report run -o new.html": "automtl.phases.finished.report.report",
     "compare run": "automtl.phases.finished.compare.pooled_deviation",
     "runs list": "automtl.runs.overview.overview",
-    "search data/tiny.yaml --out new": "automtl.phases.search._start.training_session",
+    "search data/tiny.yaml --out new": "automtl.phases.search._checks.training_session",
 }
 
 PAPER = "--set search.strategy=darts --set search.selection=argmax"
