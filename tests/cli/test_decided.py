@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from automtl.cli import console
 from automtl.cli._search_screen import legend
 from automtl.runs.decided import block_name
 from automtl.runs.manifest import Manifest
@@ -22,7 +23,7 @@ def searched(here, capfd):  # noqa: F811
 
 
 def test_a_search_says_first_that_nothing_is_decided(searched, capfd, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr(console._out, "width", 300)
     _, said = searched
     first = said.out.splitlines()[0]
     assert first.startswith("nothing is decided, of ") and "no candidate was trained alone" in first
