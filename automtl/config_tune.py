@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from automtl.errors import ConfigError
 from automtl.strict import Strict
 
-Value = int | float | str | bool
+# an infinite one is refused below, in one message for all kinds
+Value = int | Annotated[float, Field(allow_inf_nan=True)] | str | bool
 # what every database and sampler takes; no NaN, no infinity
 Number = Annotated[int | float, Field(ge=-(2**53), le=2**53)]
 
