@@ -129,11 +129,19 @@ def without(origins: Mapping[str, str], taken: Iterable[str]) -> dict[str, str]:
 
 def places(file: str, in_file: Mapping[str, Any], later: Mapping[str, Any]) -> Where:
     """Tells where settings are said: in a file, or later, as by `--set`, which is "settings"."""
-    of_file = without(dict.fromkeys(leaves(in_file), file), leaves(later))
+    said_later = dict.fromkeys(leaves(later), "settings")
+    said = without(dict.fromkeys(leaves(in_file), file), said_later), said_later
 
     def where(paths: Sequence[str]) -> str:
-        said = [file if without(of_file, [path]) != of_file else "settings" for path in paths]
-        return " and ".join(dict.fromkeys(said)) or "settings"
+        """A section that both speak of is said by both."""
+        names = {
+            who
+            for own in said
+            for path in paths
+            if without(own, [path]) != own
+            for who in own.values()
+        }
+        return " and ".join(sorted(names, key=[file, "settings"].index)) or "settings"
 
     return where
 

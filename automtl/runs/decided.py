@@ -10,6 +10,12 @@ from automtl.errors import counted
 MODEL = "the model"  # the choice between a hand-made model and what was searched
 RACE = "--set search.selection=race"
 NO_BETTER = "the winner is not shown to be better than predicting the base rates"
+_OLDER = {
+    "no task uses this expert": "idle",
+    "before the race was stopped": "stopped",
+    "which of them, was not checked": "together",
+    "was not checked (search.race_checks)": "unchecked",
+}
 VERDICTS = ("decided", "tied", "not decided")
 UNKNOWN = "decisions unknown: there was no choice, or an older version searched"
 _MOST_SEEDS = 100  # that search.race_seeds takes
@@ -21,7 +27,7 @@ def decisions_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     is there is none.
     """
     decisions = record.get("decisions")
-    return [dict(d) for d in decisions if _whole(d)] if isinstance(decisions, list | tuple) else []
+    return [_told(d) for d in decisions if _whole(d)] if isinstance(decisions, list | tuple) else []
 
 
 def sentence_and_advice(record: Mapping[str, Any]) -> tuple[str, str]:
@@ -31,6 +37,12 @@ def sentence_and_advice(record: Mapping[str, Any]) -> tuple[str, str]:
     race = record.get("race")
     decisions, race = decisions_of(record), race if isinstance(race, Mapping) else {}
     return headline(decisions, raced=bool(race)), advice(decisions, race)
+
+
+def _told(decision: Mapping[str, Any]) -> dict[str, Any]:
+    """A decision with its reason, which older versions told in the evidence alone."""
+    reasons = (reason for words, reason in _OLDER.items() if words in decision["evidence"])
+    return {**decision, "reason": decision.get("reason", next(reasons, None))}
 
 
 def _whole(decision: Any) -> bool:
@@ -55,7 +67,7 @@ def in_use(decisions: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]
     """The choices on which something that is computed depends: there is nothing to decide at an
     expert that no task uses.
     """
-    return [decision for decision in decisions if not _any([decision], "idle")]
+    return [decision for decision in decisions if decision.get("reason") != "idle"]
 
 
 def title(decisions: Sequence[Mapping[str, Any]]) -> str:
@@ -105,8 +117,8 @@ def _pairs(decisions: Sequence[Mapping[str, Any]]) -> str:
 def _why(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
     if any(isinstance(high := d.get("high"), int | float) and high < 0 for d in decisions):
         return "trainings show that another choice is better"
-    if _any(decisions, "together"):
-        return "some matter together, but which of them was not checked"
+    if _any(decisions, "together", "only together"):
+        return "some matter together, and none is shown to matter alone"
     if any(d.get("difference") is not None for d in decisions):
         return "the trainings show no difference"
     reasons = Counter(str(d["evidence"]) for d in decisions)
@@ -128,7 +140,7 @@ def advice(decisions: Sequence[Mapping[str, Any]], race: Mapping[str, Any]) -> s
     """Advice that would help to decide more, from the race's outcome ({} where there was none); ""
     where nothing is open.
     """
-    if not decisions or all_decided(decisions):
+    if not in_use(decisions) or all_decided(decisions):
         return ""
     if not race:
         restless = any(d.get("alpha") in ("moving", "unknown") for d in decisions)

@@ -18,5 +18,6 @@ def judged(line: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 
 def trained(line: Mapping[str, Any]) -> bool:
-    """Whether an epoch trained anything: a draw that a race begins with did not."""
-    return any(loss is not None for loss in line["loss"].values())
+    """Whether an epoch trained or scored anything: a draw that a race begins with did not."""
+    scored = line.get("best_score") is not None  # of an epoch of evolution
+    return scored or any(loss is not None for loss in line["loss"].values())

@@ -2,13 +2,18 @@
 
 from dataclasses import replace
 
+import pytest
+
 from automtl.phases.race import _checks
-from automtl.phases.race._answer import better, words_of
+from automtl.phases.race._answer import better, words_of_better
 from automtl.phases.race._checks import Check, Checks
 from automtl.phases.race._compare import Gap
 from automtl.phases.race._patterns import Pattern
+from automtl.phases.race._verdicts import _checked
 from automtl.phases.race.entrants import Entrant
+from automtl.runs.decided import headline
 from automtl.spaces.architecture import Sharing
+from automtl.spaces.decisions import Decision
 from automtl.strategies.encoding import Genome, SpaceEncoding
 from tests.support import small_schema, small_space
 
@@ -48,6 +53,18 @@ def test_the_interaction_then_all_others_then_one_by_one(monkeypatch):
         assert checks.family == (4 + 1 + 1 if most else 1), "each, the group, and the pattern"
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_what_matters_only_with_others_is_not_tied(tied):
+    """Two choices that stand in for each other: each alone is no loss, both together are."""
+    worse = Check({"a": "skip", "b": "skip"}, None, Gap(0.1, 0.05, 0.15, apart=True, tied=False))
+    alone = Check({"a": "skip"}, None, Gap(0.0, -0.1, 0.1, apart=False, tied=tied))
+    believed = Decision("a", "gate", None, "not decided", "drawn")
+    told = _checked(believed, [worse, alone], "3 trainings of each", True)
+    assert (told.verdict, told.reason) == ("not decided", "only together")
+    assert "with 1 other choice the model is worse" in told.evidence
+    assert "none is shown to matter alone" in headline([told.plain], raced=True)
+
+
 def test_two_experts_that_swap_are_the_same_model_and_are_changed_alone(monkeypatch):
     """The group was passed over, and its choices with it."""
     first, second = (f"level0.pool.{e}.block.0" for e in (0, 1))
@@ -65,5 +82,5 @@ def test_the_best_copy_that_is_better_than_the_winner_is_told_of():
     worse = replace(copy, gap=replace(gap, difference=0.02, low=0.01, high=0.03))
     assert better([worse, copy, replace(copy, gap=None)], [less]) is copy
     said = "(winner but for skip at expert 1, block 0) is shown to be better by 0.02000: the winner"
-    assert said in words_of(copy)
+    assert said in words_of_better(copy)
     assert better([worse], []) is None

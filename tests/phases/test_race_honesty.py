@@ -214,6 +214,10 @@ def test_every_check_is_within_the_limit_and_none_is_trained_for_nothing(begin):
         trained, told = checked(race), race._judgement._trials._checks
         judged, following = told.look(Table(race.results, race._units), 3)
         assert [c.entrant.id for c in judged] == trained and following is None
+        if trained:  # the first check's own verdict, before the others were trained
+            ends = [i for i, r in enumerate(race.results) if r.candidate == trained[0]]
+            before = Table(race.results[: ends[-1] + 1], race._units)
+            assert told.look(before, 3)[0] == judged[:1]
         assert len(trained) <= 5
         most = max(most, len(trained))
         architecture, _, summary, beside = race.outcome()

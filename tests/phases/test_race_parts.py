@@ -348,7 +348,7 @@ def test_only_a_choice_that_was_changed_alone_is_tied(others, verdict):
     gap = Gap(0.0, -0.1, 0.1, apart=False, tied=True)
     check = Check({"a": "skip", **dict.fromkeys(others, "skip")}, None, gap)
     believed = Decision("a", "gate", None, "not decided", "drawn")
-    assert _checked(believed, check, "3 trainings of each", True).verdict == verdict
+    assert _checked(believed, [check], "3 trainings of each", True).verdict == verdict
 
 
 @pytest.mark.parametrize(("changed", "verdict"), [({0}, "tied"), ({0, 1}, "not decided")])

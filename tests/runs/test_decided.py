@@ -71,7 +71,7 @@ def test_choices_that_matter_together_are_no_missing_difference():
     together = made("not decided", reason="together")
     open_one = made("not decided", "x", difference=0.1, low=-0.1, high=0.3)
     told = decided.headline([together, open_one], raced=True)
-    assert told.endswith("some matter together, but which of them was not checked")
+    assert told.endswith("some matter together, and none is shown to matter alone")
     assert "checks (search.race_checks), " in decided.advice([together, open_one], RACE)
     assert "search.race_checks" not in decided.advice([open_one], RACE)
 
@@ -188,3 +188,23 @@ def test_what_no_task_uses_is_no_choice():
     assert decided.advice(held, RACE) == ""
     assert decided.headline([idle], raced=True) == decided.UNKNOWN
     assert not decided.all_decided([idle])
+
+
+@pytest.mark.parametrize(
+    ("evidence", "reason"),
+    [
+        ("no task uses this expert, so nothing depends on it", "idle"),
+        ("finalists have it, and it was not checked (search.race_checks)", "unchecked"),
+        (
+            "changed with 2 other choices, the model is worse; which of them, was not checked "
+            "(search.race_checks)",
+            "together",
+        ),
+        ("which of them, was not checked before the race was stopped", "stopped"),
+        ("changed alone, no difference is shown; 3 trainings of each", None),
+    ],
+)
+def test_older_files_tell_their_reasons_in_the_evidence(evidence, reason):
+    [told] = decided.decisions_of({"decisions": [made("not decided", evidence=evidence)]})
+    assert told["reason"] == reason
+    assert decided.decisions_of({"decisions": [{**told, "reason": "idle"}]})[0]["reason"] == "idle"

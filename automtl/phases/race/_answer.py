@@ -138,7 +138,7 @@ def better(checks: Sequence[Check], patterns: Sequence[Pattern]) -> Check | Patt
     return shown[min(shown)] if shown else None
 
 
-def words_of(copy: Check | Pattern) -> str:
+def words_of_better(copy: Check | Pattern) -> str:
     """What is told of a better copy."""
     assert copy.gap is not None
     return (

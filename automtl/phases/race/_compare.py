@@ -89,7 +89,7 @@ class Table:
     @property
     def margin(self) -> float:
         """Within which two candidates count as equal: 1.5 pooled seed standard deviations."""
-        return 0.0 if self.pooled is None else MARGIN * self.pooled[0]
+        return _margin(self.pooled)
 
     def _difference(
         self, first: Key, second: Key, pooled: tuple[float, float] | None
@@ -140,7 +140,7 @@ class Table:
         difference = self._difference(first, second, pooled)
         if difference is None:
             return None
-        return self._gap(difference, 1 - (1 - LEVEL) / max(family, 1))
+        return _gap(difference, 1 - (1 - LEVEL) / max(family, 1), _margin(pooled))
 
     def _adjusted(self, differences: Sequence[Difference]) -> list[Gap]:
         corrected = holm([d.p for d in differences])
@@ -150,13 +150,8 @@ class Table:
         for rank, i in enumerate(order):
             # Holm's step; what is not told apart has the level at which it stopped
             step = len(differences) - min(rank, rejected)
-            gaps[i] = self._gap(differences[i], 1 - (1 - LEVEL) / step)
+            gaps[i] = _gap(differences[i], 1 - (1 - LEVEL) / step, self.margin)
         return [gaps[i] for i in range(len(differences))]
-
-    def _gap(self, difference: Difference, level: float) -> Gap:
-        low, high = difference.limits(level)
-        tied = self.margin > 0 and equivalent(difference, self.margin)
-        return Gap(difference.difference, low, high, not low <= 0 <= high, tied)
 
     def beats(self, key: Key, constant: Influence, among: int) -> bool:
         """Whether a candidate's loss is shown to lie below the constant's: the upper one-sided 95%
@@ -169,6 +164,16 @@ class Table:
         error = math.sqrt(self.pooled[0] ** 2 / len(values) + rows)
         limit = float(stdtrit(self.pooled[1], 1 - (1 - LEVEL) / max(among, 1)))
         return self.mean(key) - constant.loss + limit * error < 0
+
+
+def _margin(pooled: tuple[float, float] | None) -> float:
+    return 0.0 if pooled is None else MARGIN * pooled[0]
+
+
+def _gap(difference: Difference, level: float, margin: float) -> Gap:
+    low, high = difference.limits(level)
+    tied = margin > 0 and equivalent(difference, margin)
+    return Gap(difference.difference, low, high, not low <= 0 <= high, tied)
 
 
 def flipped(gap: Gap) -> Gap:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from automtl.errors import NumericalError
-from automtl.phases.race._answer import answer, better, words_of
+from automtl.phases.race._answer import answer, better, words_of_better
 from automtl.phases.race._compare import Table, Units
 from automtl.phases.race._finals import finals
 from automtl.phases.race._trials import Trials
@@ -99,7 +99,7 @@ class Judgement:
             beside["hand_made"] = rival.architecture
         if (copy := better(checks, patterns)) is not None:
             beside["better"] = copy.entrant.architecture
-            summary["words"].append(words_of(copy))
+            summary["words"].append(words_of_better(copy))
         return Outcome(grounds.finals.winner.architecture, decisions, summary, beside)
 
     def _believed(self, entrant: Entrant) -> Sequence[Decision]:

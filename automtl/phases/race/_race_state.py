@@ -32,6 +32,7 @@ class RaceState(State):
     units: dict[str, torch.Tensor]
     step: Count
     best: _Look | None = None
+    candidate: str | None = None  # in training; 0.2.0 did not tell
     model: Any
 
     @classmethod
@@ -101,6 +102,12 @@ class RaceState(State):
             "race.step",
             "must be one of the training that comes next",
             self.step,
+        )
+        require(
+            self.candidate is None or (job is not None and job.entrant.id == self.candidate),
+            "race.candidate",
+            "must be the one that is trained next",
+            self.candidate,
         )
         require(
             self.best is None or self.model is not None,

@@ -118,7 +118,11 @@ class Grounds:
         if self.finals.winner.kind == "rival":
             return [self._whole()]
         idle = unused(self.encoding, self.finals.winner.architecture)
-        dissent, checked = self._dissent(), {name: c for c in checks for name in c.choices}
+        dissent = self._dissent()
+        checked: dict[str, list[Check]] = {}
+        for check in checks:
+            for name in check.choices:
+                checked.setdefault(name, []).append(check)
         return [
             self._shared(decision, dissent, patterns, all_tried)
             if is_experts(decision.choice)
@@ -131,7 +135,7 @@ class Grounds:
         believed: Decision,
         idle: set[str],
         dissent: dict[str, Dissent],
-        checked: dict[str, Check],
+        checked: dict[str, list[Check]],
         all_checked: bool,
     ) -> Decision:
         name = believed.choice
@@ -245,8 +249,11 @@ def _measured(
     return replace(decision, difference=difference, low=low, high=high, verdict=verdict)
 
 
-def _checked(believed: Decision, check: Check, trained: str, all_checked: bool) -> Decision:
-    """A choice that was changed, alone or with others."""
+def _checked(
+    believed: Decision, checks: Sequence[Check], trained: str, all_checked: bool
+) -> Decision:
+    """A choice that was changed, with others or alone or first the one and then the other."""
+    check = checks[-1]
     gap, others = check.gap, len(check.choices) - 1
     believed = replace(believed, runner_up=check.choices[believed.choice])
     together = f" with {others} other choice{'s' * (others > 1)}" if others else ""
@@ -261,6 +268,11 @@ def _checked(believed: Decision, check: Check, trained: str, all_checked: bool) 
     better = gap.apart and gap.high < 0
     words = "the model is better: search on" if better else "no difference is shown"
     decision = replace(believed, evidence=f"changed{together}, {words}; {trained}")
+    if len(checks) > 1:  # its group was worse: what stands in for it there was changed, too
+        with_others = counted(len(checks[0].choices) - 1, "other choice")
+        words = f"changed alone, {words}; with {with_others} the model is worse; {trained}"
+        decision = replace(decision, evidence=words, reason="only together")
+        return _measured(decision, gap.difference, gap.low, gap.high, "not decided")
     # of several, gains and losses may cancel: alike as a group says nothing of one
     verdict = _tied(gap.tied and not better and not others)
     return _measured(decision, gap.difference, gap.low, gap.high, verdict)

@@ -231,6 +231,7 @@ class Race:
             "units": {f"{s}:{c}": torch.from_numpy(u) for (s, c), u in self._units.items()},
             "step": self._step,
             "best": None if self._best is None else self._best.state,
+            "candidate": None if self._job is None or model is None else self._job.entrant.id,
             "model": model,
         }
 
@@ -245,10 +246,13 @@ class Race:
         self.results = read_results(self.folder.race)
         self._units = parsed.units_of(self.results, self.judge.units)
         job = self._next()
+        of_older = state["model"] is not None and parsed.candidate is None
+        if of_older and (job is None or job.stage == "check"):
+            return  # older versions checked other copies: this training begins anew
         parsed.check_step(job)
         if state["model"] is not None and job is not None:
             model = self._fresh(job)
             model.load_state_dict(state["model"])
-            self._model, self._step = model, parsed.step
+            self._job, self._model, self._step = job, model, parsed.step
             due = self._looks_often(job) and self._step >= self._per_epoch
             self._best = parsed.best_of(self.judge.units, due=due)
