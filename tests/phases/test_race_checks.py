@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from automtl.phases.race import _checks
 from automtl.phases.race._answer import better, words_of_better
@@ -11,11 +12,17 @@ from automtl.phases.race._compare import Gap
 from automtl.phases.race._patterns import Pattern
 from automtl.phases.race._verdicts import _checked
 from automtl.phases.race.entrants import Entrant
+from automtl.phases.race.race import Race
+from automtl.phases.search import search
+from automtl.runs import checkpoint
 from automtl.runs.decided import headline
+from automtl.runs.run_dir import RunDir
 from automtl.spaces.architecture import Sharing
 from automtl.spaces.decisions import Decision
 from automtl.strategies.encoding import Genome, SpaceEncoding
-from tests.support import small_schema, small_space
+from tests.phases.stopping import stop
+from tests.phases.test_race import config, dataset, raced  # noqa: F401 # fixtures
+from tests.support import Stop, small_schema, small_space
 
 
 class _AllWorse:
@@ -84,3 +91,26 @@ def test_the_best_copy_that_is_better_than_the_winner_is_told_of():
     said = "(winner but for skip at expert 1, block 0) is shown to be better by 0.02000: the winner"
     assert said in words_of_better(copy)
     assert better([worse], []) is None
+
+
+def test_an_older_version_amid_a_check_has_that_copy_trained_anew(
+    dataset,  # noqa: F811
+    raced,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    """Its state does not name the copy, which may be another one by today's rule."""
+    made, out = config(dataset, checkpoint_every_steps=1), tmp_path / "run"
+    judged = Race._judged
+    with monkeypatch.context() as patched, pytest.raises(Stop):
+        patched.setattr(
+            Race, "_judged", lambda r, job: stop() if job.stage == "check" else judged(r, job)
+        )
+        search(made, out=out)
+    phase = RunDir(out).search
+    state = checkpoint.load(last := phase.checkpoint("last"))
+    assert state["race"].pop("candidate") and state["race"]["step"] > 0
+    state["race"]["model"] = {"of": torch.zeros(1)}  # another copy's
+    checkpoint.save(last, state)
+    search(made, out=out, resume=True)
+    assert phase.race.read_bytes() == RunDir(raced.run).search.race.read_bytes()

@@ -3,6 +3,7 @@
 import pytest
 
 from automtl import files
+from automtl.runs.epoch_line import trained
 from automtl.runs.manifest import Manifest
 from automtl.runs.overview import cleanable, overview, remove
 from automtl.runs.run_dir import RunDir
@@ -174,3 +175,8 @@ def test_a_race_over_draws_has_no_epochs(lines, trainings, place, verdict, tmp_p
     [found] = status(tmp_path)
     assert found["epoch"] == place and found["verdict"] == verdict
     assert ("last_epoch" in found) == bool(place)
+
+
+def test_an_epoch_of_evolution_that_only_scores_is_no_draw():
+    nothing = {"loss": {"click": None, "total": None}}
+    assert trained({**nothing, "best_score": 0.3}) and not trained(nothing)
