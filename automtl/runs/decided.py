@@ -81,12 +81,10 @@ def headline(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
     """The decision in one sentence, what a reader must know first. `raced`: whether candidates were
     trained alone.
     """
-    if not decisions:
-        return UNKNOWN
-    decisions, idle = in_use(decisions), len(decisions) - len(in_use(decisions))
-    unused = f" ({idle} more of experts that no task uses)" if idle else ""
+    told, decisions = len(decisions), in_use(decisions)
     if not (number := len(decisions)):
         return UNKNOWN
+    unused = f" ({told - number} more of experts that no task uses)" if told > number else ""
     decided, tied = count(decisions, "decided"), count(decisions, "tied")
     choices = f"{counted(number, 'choice')}{unused}"
     if decided == number:

@@ -122,6 +122,16 @@ class PhaseDir:
             fix = f"go on with --resume, and --out {self.path.parent}"
             raise ArtifactError(self.path, "must be a search that has ended", state, fix)
 
+    def derived(self) -> Path:
+        """The architecture file of a search.
+
+        Raises:
+            ArtifactError: it has derived none yet.
+        """
+        if not self.architecture.exists():
+            self.need_ended()
+        return self.architecture
+
     def metric_sum(self, lines: int) -> str:
         """The sum of the first `lines` lines of metrics.jsonl."""
         return checksums.of_lines(self.metrics, lines)
@@ -276,15 +286,3 @@ def one_phase(path: Path, kind: str) -> PhaseDir:
             f"pass one of them: {', '.join(str(p.path) for p in phases)}",
         )
     return phases[0]
-
-
-def derived_by(path: Path) -> Path:
-    """The architecture file of the search at `path`: a run folder or a phase folder.
-
-    Raises:
-        ArtifactError: there is no search, or it has derived none yet.
-    """
-    phase = one_phase(path, "search")
-    if not phase.architecture.exists():
-        phase.need_ended()
-    return phase.architecture

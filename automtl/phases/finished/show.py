@@ -15,7 +15,7 @@ from automtl.reports.drawing.facts import Part
 from automtl.reports.drawing.layout import draw
 from automtl.reports.load import load_phase
 from automtl.runs import decided
-from automtl.runs.run_dir import RunDir, derived_by, find_phase, one_phase
+from automtl.runs.run_dir import RunDir, find_phase, one_phase
 from automtl.spaces.architecture import Architecture
 
 
@@ -34,7 +34,7 @@ def _file(source: str | Path) -> str | Path:
         return one_phase(path, "retrain").architecture
     if not RunDir(path).search.manifest.exists() and len(RunDir(path).retrains()) > 0:
         return find_phase(path, "retrain")[0].architecture
-    return derived_by(path)
+    return one_phase(path, "search").derived()
 
 
 def has_derived(source: str | Path) -> bool:

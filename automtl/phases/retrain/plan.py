@@ -15,7 +15,7 @@ from automtl.errors import ConfigError, counted
 from automtl.phases.retrain._checks import check_retrain
 from automtl.phases.run.run_data import same_source, snapshot_of
 from automtl.runs.manifest import Manifest
-from automtl.runs.run_dir import PhaseDir, RunDir, derived_by, one_phase
+from automtl.runs.run_dir import PhaseDir, RunDir, one_phase
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.placement import plugged
 from automtl.spaces.templates import changed
@@ -131,7 +131,7 @@ def _opened(source: str | Architecture) -> tuple[PhaseDir | None, Architecture, 
     if isinstance(source, Architecture):
         return None, source, source.name
     searched = one_phase(Path(source), "search") if Path(source).is_dir() else None
-    file = derived_by(searched.path) if searched else source
+    file = searched.derived() if searched else source
     return searched, Architecture.load(file), source
 
 

@@ -31,7 +31,7 @@ from automtl.phases.tune.results import TuneResult, findings, write_results
 from automtl.phases.tune.storage import Storage, storage_faults
 from automtl.runs import checksums
 from automtl.runs.manifest import Manifest
-from automtl.runs.run_dir import PhaseDir, derived_by
+from automtl.runs.run_dir import PhaseDir, one_phase
 from automtl.training.early_stopping import Monitor, check_monitor
 
 
@@ -53,7 +53,7 @@ class Tuning:
             grouped=bool(schema.group),
         )
         if searched:
-            architecture = derived_by(Path(searched))
+            architecture = one_phase(Path(searched), "search").derived()
             self.ranges = sharing_ranges(config, architecture)
             fixed = each_kind(config, self.ranges)
         else:
