@@ -5,6 +5,7 @@ cost.
     python scripts/reproduce_baselines.py --quick                  # one seed, one epoch each: minutes
     python scripts/reproduce_baselines.py --models ple,adatt --data tiny.yaml --set retrain.epochs=3
     python scripts/reproduce_baselines.py --run runs/mine          # every sharing kind plugged over a searched architecture
+    python scripts/reproduce_baselines.py --run automtl_small__census_income__first    # a shipped one, on --data
 
 Each model goes through what `automtl retrain MODEL --data DATA --set retrain.recommended=false` and
 `automtl evaluate` do, all by the same settings (`--set retrain.recommended=true` trains each as its
@@ -68,7 +69,8 @@ def train(name: str, options: argparse.Namespace) -> dict[str, Any]:
     }
     sets = [ONE_TRAINER, *(QUICK if options.quick else ()), *options.set]
     out = Path(options.out) / name
-    source, data, kind = (options.run, None, name) if options.run else (name, options.data, None)
+    source, kind = (options.run, name) if options.run else (name, None)
+    data = None if options.run and Path(source).is_dir() else options.data  # a run has its own
     plan = plan_retrain(
         source, data=data, sharing=kind, config_file=None, sets=sets, flags=flags, out=out
     )
@@ -130,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--run",
         default=None,
-        help="a searched run: plug every sharing kind over its architecture instead",
+        help="a searched run, or an architecture: plug every sharing kind over it instead",
     )
     parser.add_argument("--data-dir", default=None, help="folder of raw and prepared data")
     parser.add_argument("--models", default="all", help="names with commas between, or all")
