@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.special import nctdtr, ndtr, ndtri, stdtr, stdtrit
 
 from automtl.errors import ConfigError
@@ -17,6 +18,7 @@ LEVEL = 0.95
 POWER = 0.8
 MARGIN = 1.5  # pooled seed standard deviations within which two models count as equal
 MOST_SEEDS = 100_000  # that `seeds_needed` looks at
+ONE_UNIT = 1 + 1e-9  # up to rounding: nothing is known of others
 
 Interval = tuple[float, float]
 
@@ -56,6 +58,7 @@ def welch(
     level: float = LEVEL,
     extra_variance: float = 0.0,
     pooled: tuple[float, float] | None = None,
+    extra_freedom: float = math.inf,
 ) -> Difference | None:
     """Compare two means whose variances need not be equal (Welch 1947): SE^2 = s1^2 / n1 +
     s2^2 / n2 + extra.
@@ -66,8 +69,10 @@ def welch(
         first: figures of independent trainings.
         second: likewise; as many or not.
         level: of the confidence interval.
-        extra_variance: known variance of the difference from another source, such as the rows
-            that both are judged on, which more seeds do not lessen.
+        extra_variance: variance of the difference from another source, such as the rows that both
+            are judged on, which more seeds do not lessen.
+        extra_freedom: its degrees of freedom; infinite where it is known. The difference has no
+            more: Satterthwaite's are too many where a variance of one or two is small by luck.
         pooled: standard deviation of both, with its degrees of freedom, where it is known better
             from several models than from these two; see `pooled_deviation`.
 
@@ -78,7 +83,7 @@ def welch(
         ConfigError: a figure is not finite, or a level, a variance or degrees of freedom cannot
             be meant.
     """
-    _meant(level, extra_variance, pooled)
+    _meant(level, (extra_variance, extra_freedom), pooled)
     if not all(map(math.isfinite, (*first, *second))):
         raise ConfigError("figures", "must be finite to be compared", [*first, *second])
     if min(len(first), len(second)) < (2 if pooled is None else 1):
@@ -88,11 +93,27 @@ def welch(
         parts = [(_variance(x) / len(x), len(x) - 1.0) for x in (first, second)]
     else:
         parts = [(pooled[0] ** 2 * (1 / len(first) + 1 / len(second)), pooled[1])]
-    error = math.sqrt(sum(part for part, _ in parts) + extra_variance)
-    freedom = _satterthwaite(parts, extra_variance)
+    parts += [(extra_variance, extra_freedom)]
+    error = math.sqrt(sum(part for part, _ in parts))
+    freedom = min(_satterthwaite(parts), extra_freedom)
     half = _quantile(0.5 + level / 2, freedom) * error
     p = _p_value(difference, error, freedom)
     return Difference(difference, difference - half, difference + half, p, freedom, error)
+
+
+def upper_limit(values: Sequence[float], extra_variance: float, level: float = LEVEL) -> float:
+    """The upper one-sided confidence limit of a mean over seeds; infinite for a single one.
+
+    Args:
+        values: of independent trainings.
+        extra_variance: from another source, as of `welch`.
+        level: of the limit.
+    """
+    if len(values) < 2:
+        return math.inf
+    parts = [(_variance(values) / len(values), len(values) - 1.0), (extra_variance, math.inf)]
+    error = math.sqrt(sum(part for part, _ in parts))
+    return _mean(values) + _quantile(level, _satterthwaite(parts)) * error
 
 
 def pooled_deviation(groups: Iterable[Sequence[float]]) -> tuple[float, float] | None:
@@ -105,6 +126,18 @@ def pooled_deviation(groups: Iterable[Sequence[float]]) -> tuple[float, float] |
         return None
     squares = math.fsum(_variance(group) * (len(group) - 1) for group in several)
     return math.sqrt(squares / freedom), float(freedom)
+
+
+def equal_units(shares: np.ndarray) -> float:
+    """How many units of equal size would tell as much as some: (sum s^2)^2 / sum s^4, the effective
+    number of clusters whose rows are alike (Carter, Schnepel and Steigerwald 2017). With two large
+    groups among many small ones it is hardly above 2.
+
+    Args:
+        shares: (U,) of the weight, on any scale.
+    """
+    squares = (shares / (shares.max(initial=0.0) or 1.0)) ** 2
+    return float(squares.sum() ** 2 / ((squares**2).sum() or 1.0))
 
 
 def noninferior(difference: Difference, margin: float, level: float = LEVEL) -> bool:
@@ -146,6 +179,7 @@ def power(
     *,
     level: float = LEVEL,
     extra_variance: float = 0.0,
+    extra_freedom: float = math.inf,
 ) -> float:
     """The chance that a Welch test of so many seeds a side sees a true difference, in its right
     direction (noncentral t).
@@ -155,13 +189,15 @@ def power(
         deviations: standard deviation between seeds of each side.
         seeds: of each side, at least two.
         level: of the two-sided test: .95 for p < .05.
-        extra_variance: known variance of the difference from another source, as of `welch`.
+        extra_variance: from another source, as of `welch`.
+        extra_freedom: likewise.
     """
     parts = [(deviation**2 / seeds, seeds - 1.0) for deviation in deviations]
-    error = math.sqrt(sum(part for part, _ in parts) + extra_variance)
+    parts += [(extra_variance, extra_freedom)]
+    error = math.sqrt(sum(part for part, _ in parts))
     if error == 0:
         return float(gap != 0)
-    freedom = _satterthwaite(parts, extra_variance)
+    freedom = min(_satterthwaite(parts), extra_freedom)
     return float(1 - nctdtr(freedom, abs(gap) / error, _quantile(0.5 + level / 2, freedom)))
 
 
@@ -172,6 +208,7 @@ def seeds_needed(
     level: float = LEVEL,
     chance: float = POWER,
     extra_variance: float = 0.0,
+    extra_freedom: float = math.inf,
 ) -> int | None:
     """How many seeds of each side a Welch test needs to see a true difference; None for more than
     `MOST_SEEDS`.
@@ -181,12 +218,13 @@ def seeds_needed(
         deviations: standard deviation between seeds of each side.
         level: of the two-sided test.
         chance: wanted, of seeing it.
-        extra_variance: as of `power`.
+        extra_variance: from another source, as of `welch`.
+        extra_freedom: likewise.
     """
+    extra = {"extra_variance": extra_variance, "extra_freedom": extra_freedom}
 
     def enough(seeds: int) -> bool:
-        found = power(gap, deviations, seeds, level=level, extra_variance=extra_variance)
-        return found >= chance
+        return power(gap, deviations, seeds, level=level, **extra) >= chance
 
     if gap == 0 or not enough(MOST_SEEDS):
         return None
@@ -214,12 +252,12 @@ def _variance(values: Sequence[float]) -> float:
     return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
 
 
-def _satterthwaite(parts: Sequence[tuple[float, float]], known: float) -> float:
-    """Degrees of freedom of a sum of estimated variances, each with its own, and a known one."""
-    below = sum(part**2 / freedom for part, freedom in parts)
+def _satterthwaite(parts: Sequence[tuple[float, float]]) -> float:
+    """Degrees of freedom of a sum of variances, each with its own (infinite where it is known)."""
+    total, below = sum(part for part, _ in parts), sum(part**2 / freedom for part, freedom in parts)
     if below > 0:
-        return float((sum(part for part, _ in parts) + known) ** 2 / below)
-    return math.inf if known > 0 else sum(freedom for _, freedom in parts)
+        return float(total**2 / below)
+    return math.inf if total > 0 else sum(f for _, f in parts if math.isfinite(f))
 
 
 def _quantile(share: float, freedom: float) -> float:
@@ -233,11 +271,13 @@ def _p_value(difference: float, error: float, freedom: float) -> float:
     return float(2 * (ndtr(t) if math.isinf(freedom) else stdtr(freedom, t)))
 
 
-def _meant(level: float, extra_variance: float, pooled: tuple[float, float] | None) -> None:
+def _meant(level: float, extra: tuple[float, float], pooled: tuple[float, float] | None) -> None:
     if not 0 < level < 1:
         raise ConfigError("level", "must be between 0 and 1", level)
-    if not 0 <= extra_variance < math.inf:
-        raise ConfigError("extra variance", "must be finite and at least 0", extra_variance)
+    if not 0 <= extra[0] < math.inf:
+        raise ConfigError("extra variance", "must be finite and at least 0", extra[0])
+    if not extra[1] > 0:
+        raise ConfigError("degrees of freedom of the extra variance", "must be above 0", extra[1])
     if pooled is not None and not (0 <= pooled[0] < math.inf and pooled[1] > 0):
         rule = "must be a standard deviation and its degrees of freedom, above 0"
         raise ConfigError("pooled", rule, pooled)

@@ -18,6 +18,7 @@ from automtl.statistics import (
     pooled_deviation,
     power,
     seeds_needed,
+    upper_limit,
     welch,
 )
 
@@ -92,6 +93,19 @@ def test_the_variance_of_rows_is_added_to_that_of_seeds() -> None:
     expected = by_hand(fmean(ONE) - fmean(OTHER), math.sqrt(part + extra), freedom)
     found = welch(ONE, OTHER, extra_variance=extra, pooled=(0.02, 8))
     assert fields(found) == pytest.approx(fields(expected))
+
+
+def test_the_upper_limit_is_of_seeds_and_rows() -> None:
+    part = stdev(ONE) ** 2 / 4
+    freedom = (part + 0.01) ** 2 / (part**2 / 3)
+    expected = fmean(ONE) + stats.t.ppf(0.95, freedom) * math.sqrt(part + 0.01)
+    assert upper_limit(ONE, 0.01) == pytest.approx(expected)
+    assert upper_limit([0.5], 0.01) == math.inf
+
+
+def test_few_units_leave_no_more_freedom_than_they_have() -> None:
+    found = welch(ONE, OTHER, extra_variance=1e-9, extra_freedom=1)
+    assert found is not None and found.freedom == 1
 
 
 def test_rows_alone_are_normal() -> None:

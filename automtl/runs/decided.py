@@ -10,6 +10,7 @@ from automtl.errors import counted
 MODEL = "the model"  # the choice between a hand-made model and what was searched
 RACE = "--set search.selection=race"
 NO_BETTER = "the winner is not shown to be better than predicting the base rates"
+ONE_UNIT = "the B rows are one row, or one group, so no two models can be compared"
 _OLDER = {
     "no task uses this expert": "idle",
     "before the race was stopped": "stopped",
@@ -17,7 +18,10 @@ _OLDER = {
     "was not checked (search.race_checks)": "unchecked",
 }
 VERDICTS = ("decided", "tied", "not decided")
-UNKNOWN = "decisions unknown: there was no choice, or an older version searched"
+UNKNOWN = "decisions unknown: an older version searched"
+NO_CHOICE = "there is nothing to decide: no choice of this space makes a difference"
+BETTER = "a changed copy of what was taken is shown to be better"
+FEW_UNITS = 30  # below it the interval over rows or groups is wide for want of them
 _MOST_SEEDS = 100  # that search.race_seeds takes
 HEADER = ("choice", "taken", "runner-up", "verdict", "loss on B (95%, adjusted)", "rests on")
 
@@ -36,6 +40,8 @@ def sentence_and_advice(record: Mapping[str, Any]) -> tuple[str, str]:
     """
     race = record.get("race")
     decisions, race = decisions_of(record), race if isinstance(race, Mapping) else {}
+    if (told := record.get("decisions")) is not None and not told:
+        return NO_CHOICE, ""
     return headline(decisions, raced=bool(race)), advice(decisions, race)
 
 
@@ -83,19 +89,20 @@ def headline(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
     """
     told, decisions = len(decisions), in_use(decisions)
     if not (number := len(decisions)):
-        return UNKNOWN
+        return NO_CHOICE if told else UNKNOWN
     unused = f" ({told - number} more of experts that no task uses)" if told > number else ""
     decided, tied = count(decisions, "decided"), count(decisions, "tied")
     choices = f"{counted(number, 'choice')}{unused}"
     if decided == number:
         return f"decided: all of {choices}"
+    better = [BETTER] if _beaten(decisions) else []
     if not decided and not tied:
         return f"nothing is decided, of {choices}: {_why(decisions, raced)}"
     parts = [f"{decided} of {choices} decided"] if decided else [f"none of {choices} decided"]
     parts += [_listed(decisions, "decided")] if decided else []
     parts += [f"{tied} tied ({_pairs(decisions)})"] if tied else []
     rest = number - decided - tied
-    return "; ".join([*parts, *([f"{rest} not decided"] if rest else [])])
+    return "; ".join([*better, *parts, *([f"{rest} not decided"] if rest else [])])
 
 
 def _listed(decisions: Sequence[Mapping[str, Any]], verdict: str) -> str:
@@ -113,8 +120,8 @@ def _pairs(decisions: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _why(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
-    if any(isinstance(high := d.get("high"), int | float) and high < 0 for d in decisions):
-        return "trainings show that another choice is better"
+    if _beaten(decisions):
+        return BETTER
     if _any(decisions, "together", "only together"):
         return "some matter together, and none is shown to matter alone"
     if any(d.get("difference") is not None for d in decisions):
@@ -134,6 +141,11 @@ def _why(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
     return f"no candidate was trained alone, and {', '.join(said)}"
 
 
+def _beaten(decisions: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a copy with other choices is shown to be better."""
+    return any(isinstance(high := d.get("high"), int | float) and high < 0 for d in decisions)
+
+
 def advice(decisions: Sequence[Mapping[str, Any]], race: Mapping[str, Any]) -> str:
     """Advice that would help to decide more, from the race's outcome ({} where there was none); ""
     where nothing is open.
@@ -146,12 +158,21 @@ def advice(decisions: Sequence[Mapping[str, Any]], race: Mapping[str, Any]) -> s
         return f"to decide: search with {RACE}, which trains candidates alone{more}"
     if "finalists" not in race or _any(decisions, "stopped"):
         return "to decide: go on with the race, by --resume and a longer --time-limit"
+    if _any(decisions, "one unit"):
+        return "to decide: data of more rows or groups"
     take = "" if count(decisions, "decided") else _hand_made_instead(race)
     checks = "checks (search.race_checks), " if _any(decisions, "unchecked", "together") else ""
     tie = "a tie may be taken by its cost" if count(decisions, "tied") else ""
-    said = f"to decide more: {checks}more rows (data, search.race_epochs), {_seeds(race)}"
-    said += "or a smaller space"
-    return "; ".join(filter(None, (said, take or tie)))
+    said = f"to decide more: {checks}{_units(race)}, {_seeds(race)}or a smaller space"
+    copy = "train search/better.json and compare it" if _beaten(decisions) else ""
+    return "; ".join(filter(None, (said, take or tie, copy)))
+
+
+def _units(race: Mapping[str, Any]) -> str:
+    units = race.get("units")
+    if isinstance(units, int | float) and units < FEW_UNITS and race.get("grouped"):
+        return "more groups (data)"
+    return "more rows (data, search.race_epochs)"
 
 
 def _any(decisions: Sequence[Mapping[str, Any]], *reasons: str) -> bool:

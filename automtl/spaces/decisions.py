@@ -5,7 +5,9 @@ from typing import Any, Literal
 
 Verdict = Literal["decided", "tied", "not decided"]
 Motion = Literal["moving", "settled", "unknown"]
-Reason = Literal["idle", "no better", "unchecked", "together", "only together", "stopped"]
+Reason = Literal[
+    "idle", "one unit", "no better", "unchecked", "together", "only together", "stopped"
+]
 
 EXPERTS_OF = "experts of "
 
@@ -25,10 +27,11 @@ class Decision:
             nothing was measured.
         low, high: its interval, adjusted for all that was compared; None likewise.
         reason: why it is open, where headline and advice depend on that: "idle" where nothing that
-            is computed depends on it, "no better" where the winner is not shown to beat the base
-            rates, "unchecked" where no check was left for it, "together" where a group that it is
-            in matters and no check was left for it alone, "only together" where such a group
-            matters and it alone is not shown to, "stopped" where the race ended before; else None.
+            is computed depends on it, "one unit" where the B rows are one row, or one group, "no
+            better" where the winner is not shown to beat the base rates, "unchecked" where no check
+            was left for it, "together" where a group that it is in matters and no check was left
+            for it alone, "only together" where such a group matters and it alone is not shown to,
+            "stopped" where the race ended before; else None.
         alpha: whether the alphas of the two still part, by their gradients' mean over the last
             passes over the A rows; None where no alpha is trained.
     """

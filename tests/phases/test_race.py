@@ -17,7 +17,6 @@ from automtl.phases.run.session import Seeds
 from automtl.phases.search import resumed, search
 from automtl.phases.search._phase import SearchPhase
 from automtl.phases.search.budget import check_idle, with_filled
-from automtl.phases.search.context import scored
 from automtl.phases.tune._ranges import applied
 from automtl.runs import checkpoint, checksums
 from automtl.runs.manifest import Manifest
@@ -115,7 +114,7 @@ def test_figures_of_a_race_are_the_models_on_a_and_b(dataset, tmp_path, patience
     search(made, out=out)
     session, phase = open_session(made), SearchPhase(open_session(made), RunDir(out).search)
     phase.load_state_dict(checkpoint.load(RunDir(out).search.checkpoint("last")))
-    rows = {role: scored(session, 16_384, role) for role in "ab"}
+    rows = {role: session.scored(role) for role in "ab"}
     batches = session.batches("fit", batch_size=64, seed=Seeds.of(seed_of_rungs()).fit)
     per, picked = len(batches), []
     for entrant, line in zip(phase.stage.race.course.entrants, lines_of(out), strict=False):

@@ -50,6 +50,7 @@ class Drawn:
     constant_loss: float
     seed: int
     units: int = ROWS
+    equal_units: float = ROWS
     _rows: dict = field(default_factory=dict)
 
     def __post_init__(self):

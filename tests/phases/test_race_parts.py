@@ -133,7 +133,7 @@ def test_margins_are_of_seeds_and_rows_pooled_and_adjusted():
         rows = np.sum((units["final", one] / 3 - units["final", two] / 3) ** 2) * 200 / 199
         known = pooled**2 * 2 / 3
         error = math.sqrt(known + rows)
-        freedom = (known + rows) ** 2 / (known**2 / 6)
+        freedom = (known + rows) ** 2 / (known**2 / 6 + rows**2 / 199)
         difference = figures[one].mean() - figures[two].mean()
         p[one, two] = 2 * stats.t.sf(abs(difference) / error, freedom), difference, error, freedom
     order = sorted(p, key=lambda pair: p[pair][0])
@@ -161,7 +161,8 @@ def test_seeds_that_would_tell_two_apart_are_of_the_finals_and_of_the_whole_fami
     counts = [table.seeds_needed(*keys, family) for family in (1, 3)]
     assert counts[0] < counts[1] == judged.needed[second.id]
     gap, deviations = judged.gaps[second.id].difference, (table.pooled[0],) * 2
-    assert seeds_needed(gap, deviations, level=1 - 0.05 / 3) == counts[1]
+    found = seeds_needed(gap, deviations, level=1 - 0.05 / 3, extra_freedom=199)
+    assert found == counts[1]
     noisy = Table(made, {("final", c): rng.normal(0, 1e-3, 200) for c in figures})
     assert noisy.seeds_needed(*keys, 3) is None  # rows leave it open
 
@@ -277,7 +278,7 @@ def test_one_model_is_told_of_once_and_no_other_is_the_best_beside_a_hand_made_w
     first, second = Runner("a", winner), Runner("b", "rival")
     outcome = Finals(first, first, {"b": gap}, [second], [first, second])
     figures = [result(c, s, 0.5 + 0.01 * s) for c in "ab" for s in range(2)]
-    table = Table(figures, {("final", c): np.zeros(9) for c in "ab"})
+    table = Table(figures, {("final", c): np.zeros(99) for c in "ab"})
     said = answer(outcome, table, figures, 1, beats=True, search=SearchSection())["words"]
     assert len(said) == 2 and said[1].startswith(words)
 

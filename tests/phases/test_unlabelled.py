@@ -74,6 +74,19 @@ def test_nothing_is_chosen_by_rows_without_a_label(
     assert not (tmp_path / "r").exists()
 
 
+def test_the_rows_that_score_need_a_label_before_anything_is_trained(run, tmp_path, capsys):
+    """All candidates were trained, and the rate of learning blamed."""
+    yaml = by_time(tmp_path, without=(0, 599))
+    table = pd.read_csv(tmp_path / "rows.csv")
+    table.loc[::9, "buy"] = np.arange(len(table[::9])) % 2
+    table.to_csv(tmp_path / "rows.csv", index=False)
+    few = ["--set", "search.score_rows=2", "--out", tmp_path / "r"]
+    assert run("search", yaml, *flags(SEARCH), "--data-dir", tmp_path / "d", *few) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "rows that score (search.score_rows): must have a label" in said
+    assert "raise search.score_rows" in said and not (tmp_path / "r").exists()
+
+
 @pytest.mark.parametrize(
     ("group", "words"),
     [

@@ -64,7 +64,10 @@ def test_a_race_that_decided_nothing_is_not_said_to_have_trained_nothing():
 def test_a_better_runner_up_is_no_missing_difference():
     better = made("not decided", difference=-0.02, low=-0.03, high=-0.01)
     told = decided.headline([made("not decided"), better], raced=True)
-    assert told.endswith("trainings show that another choice is better")
+    assert told.endswith(decided.BETTER)
+    told = decided.headline([made("decided"), better], raced=True)
+    assert told.startswith(decided.BETTER)  # first, before what is decided
+    assert "search/better.json" in decided.advice([made("decided"), better], RACE)
 
 
 def test_choices_that_matter_together_are_no_missing_difference():
@@ -186,7 +189,7 @@ def test_what_no_task_uses_is_no_choice():
     )
     assert decided.all_decided(held) and decided.title(held) == "found"
     assert decided.advice(held, RACE) == ""
-    assert decided.headline([idle], raced=True) == decided.UNKNOWN
+    assert decided.headline([idle], raced=True) == decided.NO_CHOICE
     assert not decided.all_decided([idle])
 
 

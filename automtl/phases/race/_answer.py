@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from statistics import median
-from typing import Any
+from statistics import fmean, median
+from typing import Any, NamedTuple
 
 from automtl.config_search import SearchSection
+from automtl.data.store.schema import Task
 from automtl.errors import counted
 from automtl.phases.race._checks import Check
 from automtl.phases.race._compare import Gap, Table
@@ -13,7 +14,48 @@ from automtl.phases.race._finals import CLOSE, Finals
 from automtl.phases.race._patterns import Pattern
 from automtl.phases.race.entrants import Entrant
 from automtl.phases.race.results import Result, of_rung
-from automtl.runs.decided import NO_BETTER
+from automtl.runs.decided import FEW_UNITS, NO_BETTER, ONE_UNIT
+from automtl.statistics import upper_limit
+from automtl.training.losses import task_weights
+from automtl.training.metrics.influence import Influence
+
+MOST = 0.8  # of the MTL-Loss, above which one task decides almost alone
+
+
+class TaskLoss(NamedTuple):
+    """A task's loss on B rows, without its share in the MTL-Loss.
+
+    Attributes:
+        name: of the task.
+        share: its weight in the MTL-Loss.
+        winner: mean over the winner's finals.
+        high: its upper one-sided 95% limit, by the difference from the base rates' over seeds and
+            rows (or groups).
+        constant: the base rates'.
+    """
+
+    name: str
+    share: float
+    winner: float
+    high: float
+    constant: float
+
+
+def task_losses(
+    winner: Entrant, results: Sequence[Result], constant: Influence | None, tasks: Sequence[Task]
+) -> list[TaskLoss]:
+    """The winner's loss of each task beside the base rates'; [] where they are not known."""
+    trained = [r.tasks for r in results if r.stage == "final" and r.candidate == winner.id]
+    if constant is None or not all(len(told) == len(tasks) for told in trained):
+        return []
+    told = []
+    for task, share, seeds, base in zip(
+        tasks, task_weights(tasks), zip(*trained, strict=True), constant.tasks, strict=True
+    ):
+        own, errors = zip(*seeds, strict=True)
+        high = upper_limit(own, fmean(errors) ** 2)
+        told.append(TaskLoss(task.name, share, fmean(own), high, base.loss or 0.0))
+    return told
 
 
 def answer(
@@ -23,6 +65,8 @@ def answer(
     rungs: int,
     *,
     beats: bool,
+    tasks: Sequence[TaskLoss] = (),
+    grouped: bool = False,
     search: SearchSection,
 ) -> dict[str, Any]:
     """The winner, its margins over the runner-up, the controls and the best rival, and words.
@@ -33,6 +77,8 @@ def answer(
         results: all trainings.
         rungs: before the finals.
         beats: whether the winner is shown to be better than the base rates.
+        tasks: the winner's losses beside the base rates'.
+        grouped: whether the B rows come in groups.
         search: the settings.
     """
     winner = outcome.winner
@@ -51,8 +97,11 @@ def answer(
         "beats_constant": beats,
         "finalists": {e.name: table.losses.get(("final", e.id)) for e in outcome.ordered},
         "trainings": len(results),
+        "units": table.equal,
+        "grouped": grouped,
+        "tasks": [task._asdict() for task in tasks],
     }
-    words = _words(outcome, summary, lone=table.lone)
+    words = _words(outcome, summary, tasks, lone=table.lone)
     if search.race_patience is not None:
         words += words_of_length(results)
     return {**summary, "words": words}
@@ -81,22 +130,23 @@ def _controls(
     return None
 
 
-def _words(outcome: Finals, summary: dict[str, Any], *, lone: bool) -> list[str]:
+def _words(
+    outcome: Finals, summary: dict[str, Any], tasks: Sequence[TaskLoss], *, lone: bool
+) -> list[str]:
     winner, best = outcome.winner, outcome.best
     origin = "hand-made: " if winner.kind == "rival" else ""
     sentences = [f"{origin}{winner.name} wins the race, MTL-Loss {summary['loss_b']:.5f} on B rows"]
-    if not summary["beats_constant"]:
-        sentences.append(NO_BETTER)
     if lone:
-        sentences.append(
-            "the B rows are one row, or one group, so no two models can be compared: take data of "
-            "more rows or groups"
-        )
+        sentences.append(f"{ONE_UNIT}: take data of more rows or groups")
+    else:
+        sentences += [] if summary["beats_constant"] else [NO_BETTER]
+        sentences += _words_of_units(summary["units"], summary["grouped"])
+    sentences += words_of_tasks(tasks)
     if best.id != winner.id:
         within = f"{'' if lone else 'not told apart and '}within {CLOSE:.1%} of it"
         sentences.append(
             f"{best.name} has the least loss; {within}, "
-            f"{winner.name} is cheaper ({winner.flops:,} FLOPs a row for {best.flops:,})"
+            f"{winner.name} is cheaper ({_cheaper(winner, best)})"
         )
     # beside a hand-made winner no other is the best hand-made one
     names = {"runner_up": "runner-up"}
@@ -109,11 +159,55 @@ def _words(outcome: Finals, summary: dict[str, Any], *, lone: bool) -> list[str]
             sentences.append(f"{name}, {beside['name']}: {_gap(beside)}")
     if (controls := summary["controls"]) is not None:
         gap = controls["median"] - controls["winner"]
+        better = "" if gap >= 0 else ", which is better"
         sentences.append(
             f"{counted(controls['count'], 'other drawn one')}: median {gap:+.5f} beside the "
-            "winner, by the trainings that chose the finalists"
+            f"winner{better}, by the trainings that chose the finalists"
         )
     return sentences
+
+
+def _cheaper(winner: Entrant, best: Entrant) -> str:
+    if winner.flops != best.flops:
+        return f"{winner.flops:,} FLOPs a row for {best.flops:,}"
+    return f"{winner.parameters:,} parameters for {best.parameters:,}"
+
+
+def _words_of_units(units: float, grouped: bool) -> list[str]:
+    """That the B rows are few, or come in few groups, so that little can be shown."""
+    if units >= FEW_UNITS:
+        return []
+    if grouped:
+        return [
+            f"the B rows come in few groups, or a few hold most of them: they tell as much as "
+            f"{units:.1f} of equal size, so that differences must be large to be shown"
+        ]
+    return [
+        f"the labels of the B rows tell as much as {units:.1f} whole rows, so that little shows"
+    ]
+
+
+def words_of_tasks(tasks: Sequence[TaskLoss]) -> list[str]:
+    """The tasks on which the winner is not shown to be better than the base rates, and a task that
+    makes most of the MTL-Loss, so that it decides alone.
+    """
+    if len(tasks) == 1:
+        return []
+    said = [
+        f"on '{task.name}' the winner is not shown to be better than the base rates (loss "
+        f"{task.winner:.5f} for {task.constant:.5f} on B rows)"
+        for task in tasks
+        if task.high >= task.constant
+    ]
+    whole = sum(task.share * task.constant for task in tasks)
+    for task in tasks:
+        if task.share * task.constant > MOST * whole:
+            said.append(
+                f"'{task.name}' makes {task.share * task.constant / whole:.0%} of the base rates' "
+                "MTL-Loss, so that it decides almost alone; if that is not meant, change the "
+                "tasks' weight"
+            )
+    return said
 
 
 def words_of_length(results: Sequence[Result]) -> list[str]:

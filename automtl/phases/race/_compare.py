@@ -14,6 +14,7 @@ from automtl.phases.race.results import Result, Stage, losses
 from automtl.statistics import (
     LEVEL,
     MARGIN,
+    ONE_UNIT,
     Difference,
     equivalent,
     holm,
@@ -57,13 +58,15 @@ class Table:
     Args:
         results: so far.
         units: per stage and candidate.
+        equal: how many units of equal size would tell as much as those of the B rows; None: all
+            count alike.
     """
 
-    def __init__(self, results: Sequence[Result], units: Units) -> None:
+    def __init__(self, results: Sequence[Result], units: Units, equal: float | None = None) -> None:
         keys: dict[Key, None] = dict.fromkeys(
             (r.stage, r.candidate) for r in results if r.stage != "rung"
         )
-        self._units = units
+        self._units, self._equal = units, equal
         self.done = {key: sum((r.stage, r.candidate) == key for r in results) for key in keys}
         self.losses = {
             key: values for key in keys if (values := losses(results, *key)) is not None and values
@@ -75,7 +78,15 @@ class Table:
         """Whether the B rows are one row, or one group: nothing is known of others, and no two
         candidates can be compared.
         """
-        return any(len(units) == 1 for units in self._units.values())
+        return any(self._count(units) <= ONE_UNIT for units in self._units.values())
+
+    @property
+    def equal(self) -> float:
+        """How many units of equal size would tell as much as those of the B rows."""
+        return min(map(self._count, self._units.values()), default=0.0)
+
+    def _count(self, units: np.ndarray) -> float:
+        return float(len(units)) if self._equal is None else self._equal
 
     def checked(self, candidate: str, seeds: int) -> bool:
         """Whether a candidate's trainings of the stage "check" are all done."""
@@ -101,12 +112,18 @@ class Table:
         rows = self._rows(first, second)
         if math.isinf(rows):  # one row, or one group: nothing is known of others
             return None
-        return welch(one, two, extra_variance=rows, pooled=pooled)
+        return welch(
+            one, two, extra_variance=rows, pooled=pooled, extra_freedom=self._freedom(first)
+        )
 
     def _rows(self, first: Key, second: Key) -> float:
         """The variance of their difference over rows, or over the groups they come in."""
         one, two = (self._units[key] / len(self.losses[key]) for key in (first, second))
-        return variance(one, two)
+        return variance(one, two, self._equal)
+
+    def _freedom(self, key: Key) -> float:
+        """Degrees of freedom of that variance."""
+        return self._count(self._units[key]) - 1
 
     def seeds_needed(self, first: Key, second: Key, family: int) -> int | None:
         """How many seeds of each would show a difference of this size in four of five races, as one
@@ -116,8 +133,13 @@ class Table:
             return None
         assert self.pooled is not None
         deviations = (self.pooled[0], self.pooled[0])
-        rows, level = self._rows(first, second), 1 - (1 - LEVEL) / max(family, 1)
-        return seeds_needed(difference.difference, deviations, level=level, extra_variance=rows)
+        return seeds_needed(
+            difference.difference,
+            deviations,
+            level=1 - (1 - LEVEL) / max(family, 1),
+            extra_variance=self._rows(first, second),
+            extra_freedom=self._freedom(first),
+        )
 
     def family(self, keys: Sequence[Key]) -> dict[tuple[Key, Key], Gap]:
         """Every pair of some candidates, adjusted by Holm for all pairs, as the best of them is
@@ -160,9 +182,12 @@ class Table:
         values = self.losses.get(key)
         if values is None or constant.loss is None or self.pooled is None:
             return False
-        rows = variance(self._units[key] / len(values), constant.units)
+        rows = variance(self._units[key] / len(values), constant.units, self._equal)
+        if math.isinf(rows):
+            return False
         error = math.sqrt(self.pooled[0] ** 2 / len(values) + rows)
-        limit = float(stdtrit(self.pooled[1], 1 - (1 - LEVEL) / max(among, 1)))
+        freedom = min(self.pooled[1], self._freedom(key))
+        limit = float(stdtrit(freedom, 1 - (1 - LEVEL) / max(among, 1)))
         return self.mean(key) - constant.loss + limit * error < 0
 
 

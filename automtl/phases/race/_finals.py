@@ -63,6 +63,7 @@ def finals(finalists: Sequence[Entrant], table: Table) -> Finals:
         if table.mean(("final", e.id)) - least <= CLOSE * least
         and ((distance := gap(e, best)) is None or not distance.apart)
     ]
+    # of equal price the least loss, as they are ordered
     winner = min(near, key=lambda e: e.price) if near else best
     gaps = {e.id: distance for e in finite if (distance := gap(e, winner)) is not None}
     level = [e for e in finite if e.id in gaps and not gaps[e.id].apart]

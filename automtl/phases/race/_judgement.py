@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from automtl.errors import NumericalError
-from automtl.phases.race._answer import answer, better, words_of_better
+from automtl.phases.race._answer import answer, better, task_losses, words_of_better
 from automtl.phases.race._compare import Table, Units
 from automtl.phases.race._finals import finals
 from automtl.phases.race._trials import Trials
@@ -66,7 +66,7 @@ class Judgement:
 
     def next_check(self, results: Sequence[Result], units: Units) -> Job | None:
         """The next training that checks the winner's choices, once the finals are over."""
-        entrant = self._trials_of(results, units).next(Table(results, units))
+        entrant = self._trials_of(results, units).next(self._table(results, units))
         if entrant is None:
             return None
         seed = sum(r.stage == "check" and r.candidate == entrant.id for r in results)
@@ -82,7 +82,7 @@ class Judgement:
             summary: dict[str, Any] = {"winner": leader.name, "kind": leader.kind, "words": [words]}
             decisions = of_a_stopped_race(leader, self._believed(leader), words)
             return Outcome(leader.architecture, decisions, summary, {})
-        table = Table(results, units)
+        table = self._table(results, units)
         grounds = self._grounds(results, units)
         checks, patterns, all_checked, all_tried = self._trials_of(results, units).judged(table)
         summary = answer(
@@ -91,6 +91,10 @@ class Judgement:
             results,
             self._course.rungs,
             beats=grounds.beats_constant,
+            tasks=task_losses(
+                grounds.finals.winner, results, self._judge.constant, self._session.schema.tasks
+            ),
+            grouped=bool(self._session.schema.group),
             search=self._session.config.search,
         )
         decisions = grounds.decisions(checks, patterns, all_checked, all_tried)
@@ -102,13 +106,16 @@ class Judgement:
             summary["words"].append(words_of_better(copy))
         return Outcome(grounds.finals.winner.architecture, decisions, summary, beside)
 
+    def _table(self, results: Sequence[Result], units: Units) -> Table:
+        return Table(results, units, self._judge.equal_units)
+
     def _believed(self, entrant: Entrant) -> Sequence[Decision]:
         """The strategy's own view; it has none of a hand-made model."""
         return () if entrant.kind == "rival" else self._strategy.decisions(entrant.architecture)
 
     def _grounds(self, results: Sequence[Result], units: Units) -> Grounds:
         done = [r for r in results if r.stage != "check"]
-        final = Table(done, {key: u for key, u in units.items() if key[0] == "final"})
+        final = self._table(done, {key: u for key, u in units.items() if key[0] == "final"})
         finalists = self._course.in_finals(done)
         if not finalists or not final.losses:
             fix = "lower retrain.lr, or look at the rows"
@@ -123,7 +130,13 @@ class Judgement:
         raced = [e for name in ordered if (e := self._course.by_id[name]).kind != "rival"]
         architectures = [entrant.architecture for entrant in raced]
         return Grounds(
-            outcome, architectures, self._believed(outcome.winner), self._encoding, beats, seeds
+            outcome,
+            architectures,
+            self._believed(outcome.winner),
+            self._encoding,
+            beats,
+            seeds,
+            final.lone,
         )
 
     def _trials_of(self, results: Sequence[Result], units: Units) -> Trials:

@@ -20,6 +20,7 @@ class _Look(State):
     a: Number
     b: Number
     units: torch.Tensor
+    tasks: tuple[tuple[Number, Number], ...] = ()  # none in version 0.2.0
 
 
 class RaceState(State):
@@ -89,7 +90,7 @@ class RaceState(State):
         rule = f"must be from 1 to {self.step}"
         require(1 <= best.step <= self.step, "race.best.step", rule, best.step)
         _check_units(best.units, count, "race.best.units", "of a look")
-        return Look(best.step, best.a, best.b, best.units.numpy())
+        return Look(best.step, best.a, best.b, best.units.numpy(), best.tasks)
 
     def check_step(self, job: Job | None) -> None:
         """Refuse a step that is not one of the training that comes next, and a look at no model.

@@ -9,7 +9,7 @@ from automtl.phases.race._checks import Check
 from automtl.phases.race._finals import Finals
 from automtl.phases.race._patterns import Pattern, least
 from automtl.phases.race.entrants import Entrant
-from automtl.runs.decided import MODEL, NO_BETTER
+from automtl.runs.decided import MODEL, NO_BETTER, ONE_UNIT
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.decisions import EXPERTS_OF, Decision, Reason, Verdict
 from automtl.strategies.decisions import is_experts, words_of
@@ -42,6 +42,7 @@ class Grounds:
         encoding: of the space.
         beats_constant: whether the winner is shown to be better than the base rates.
         seeds: of each training that is compared.
+        lone: whether the B rows are one row, or one group, so that nothing can be shown.
     """
 
     finals: Finals
@@ -50,6 +51,7 @@ class Grounds:
     encoding: SpaceEncoding
     beats_constant: bool
     seeds: int
+    lone: bool = False
 
     def agreed(self) -> dict[str, str]:
         """The choices that every finalist not told apart from the winner has too, so that only a
@@ -143,7 +145,7 @@ class Grounds:
             words = "no task uses this expert, so nothing depends on it"
             return replace(believed, evidence=words, reason="idle")
         if not self.beats_constant:
-            return _no_better(believed)
+            return self._no_better(believed)
         if name in dissent:
             return self._dissented(believed, dissent[name])
         if name in checked:
@@ -168,7 +170,7 @@ class Grounds:
     ) -> Decision:
         """The experts of a task. Which tasks share experts was checked for all tasks as one."""
         if not self.beats_constant:
-            return _no_better(believed)
+            return self._no_better(believed)
         if believed.choice in dissent:
             return self._dissented(believed, dissent[believed.choice])
         if any(is_experts(name) for name in dissent):
@@ -191,6 +193,11 @@ class Grounds:
     def _trained(self) -> str:
         return f"{self.seeds} trainings of each"
 
+    def _no_better(self, decision: Decision) -> Decision:
+        if self.lone:
+            return replace(decision, evidence=ONE_UNIT, reason="one unit")
+        return replace(decision, evidence=NO_BETTER, reason="no better")
+
     def _whole(self) -> Decision:
         """A hand-made winner beside the best that was searched."""
         winner = self.finals.winner
@@ -201,7 +208,7 @@ class Grounds:
         other = f"searched ({searched[0].name})" if searched else None
         decision = Decision(MODEL, winner.name, other, "not decided", words)
         if not self.beats_constant:
-            return _no_better(decision)
+            return self._no_better(decision)
         if not searched:
             return decision
         gap = self.finals.gaps[searched[0].id]
@@ -223,10 +230,6 @@ def of_a_stopped_race(leader: Entrant, believed: Sequence[Decision], words: str)
         Decision(d.choice, d.taken, d.runner_up, "not decided", words, alpha=d.alpha)
         for d in believed
     ]
-
-
-def _no_better(decision: Decision) -> Decision:
-    return replace(decision, evidence=NO_BETTER, reason="no better")
 
 
 def _open(decision: Decision, words: str, reason: Reason) -> Decision:

@@ -50,9 +50,9 @@ class Entrant:
         return hashlib.sha256(self.architecture.identity().encode()).hexdigest()[:12]
 
     @property
-    def price(self) -> tuple[int, int, str]:
-        """The price that decides which of two is cheaper: FLOPs, parameters, encoding."""
-        return self.flops, self.parameters, self.architecture.identity()
+    def price(self) -> tuple[int, int]:
+        """The price that decides which of two is cheaper: FLOPs, then parameters."""
+        return self.flops, self.parameters
 
 
 def make_entrant(kind: Kind, name: str, architecture: Architecture, session: Session) -> Entrant:

@@ -14,8 +14,9 @@ from automtl.data.store.slices import groups
 from automtl.errors import NumericalError
 from automtl.phases.run.alone import constant_predictions
 from automtl.phases.run.session import Session
+from automtl.statistics import ONE_UNIT, equal_units
 from automtl.training.metrics.evaluation import Predictions
-from automtl.training.metrics.influence import Influence, influence
+from automtl.training.metrics.influence import Influence, influence, shares, variance
 
 
 @dataclass(frozen=True)
@@ -26,17 +27,20 @@ class Look:
         step: of its training.
         a, b: MTL-Loss on A and B rows.
         units: what every unit of the B rows adds.
+        tasks: see `Judge.tasks`.
     """
 
     step: int
     a: float
     b: float
     units: np.ndarray
+    tasks: tuple[tuple[float, float], ...] = ()
 
     @property
     def state(self) -> dict[str, Any]:
         """As a checkpoint holds it."""
-        return {"step": self.step, "a": self.a, "b": self.b, "units": torch.from_numpy(self.units)}
+        units = torch.from_numpy(self.units)
+        return {"step": self.step, "a": self.a, "b": self.b, "units": units, "tasks": self.tasks}
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,17 @@ class Judge:
         self._finite(judged, "B")
         return judged
 
+    def tasks(self, judged: Influence) -> tuple[tuple[float, float], ...]:
+        """Per task its own loss on B rows, and the standard error over units of its difference from
+        the base rates'; () where that is not known.
+        """
+        if self.constant is None or self.equal_units <= ONE_UNIT:
+            return ()
+        return tuple(
+            (own.loss or 0.0, math.sqrt(variance(own.units, base.units)))
+            for own, base in zip(judged.tasks, self.constant.tasks, strict=True)
+        )
+
     def _judged(self, net: nn.Module, batches: Batches) -> Influence:
         return self._influence(self.session.predict(net, batches))
 
@@ -88,20 +103,30 @@ class Judge:
         tasks = self.session.schema.tasks
         if not all(task.base for task in tasks):
             return None
-        parts = list(self.b.epoch(0))
-        labels = np.concatenate([batch.labels.numpy() for batch in parts])
-        rows = np.concatenate([batch.rows.numpy() for batch in parts])
-        known = [batch.weights.numpy() for batch in parts if batch.weights is not None]
         outputs = [
             np.array(task.base if task.kind == "multiclass" else task.base[0]) for task in tasks
         ]
-        return self._influence(
-            constant_predictions(outputs, labels, np.concatenate(known) if known else None, rows)
-        )
+        return self._influence(constant_predictions(outputs, *self._rows_b))
 
     @cached_property
     def units(self) -> int:
         """The number of units of the B rows: rows, or the groups that they come in."""
-        rows = np.concatenate([batch.rows.numpy() for batch in self.b.epoch(0)])
+        *_, rows = self._rows_b
         users = groups(self.session.store, "train", rows)
         return len(rows) if users is None else len(np.unique(users))
+
+    @cached_property
+    def equal_units(self) -> float:
+        """How many units of equal size would tell as much."""
+        labels, weights, rows = self._rows_b
+        users = groups(self.session.store, "train", rows)
+        return equal_units(shares(labels, weights, self.session.schema.tasks, users))
+
+    @cached_property
+    def _rows_b(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """Labels, weights and numbers of the B rows."""
+        parts = list(self.b.epoch(0))
+        labels = np.concatenate([batch.labels.numpy() for batch in parts])
+        known = [batch.weights.numpy() for batch in parts if batch.weights is not None]
+        rows = np.concatenate([batch.rows.numpy() for batch in parts])
+        return labels, np.concatenate(known) if known else None, rows

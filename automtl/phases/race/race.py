@@ -134,13 +134,13 @@ class Race:
         self._model.look()
         ranks = self.session.ranks
         a, on_b = self.judge.loss_a(self._model.net), self.judge.on_b(self._model.net)
-        a, b = ranks.told([a, on_b.loss])
+        a, b, *tasks = ranks.told([a, on_b.loss, *self.judge.tasks(on_b)])
         units = ranks.gathered(on_b.units if ranks.first else on_b.units[:0])[0]
         read = self.judge.a.num_rows + self.judge.b.num_rows
         self.ledger.add("score", read, job.entrant.flops, job.entrant.seconds)
         self.strategy.samples += read
         if self._best is None or b < self._best.b:
-            self._best = Look(self._step, a, b, units)
+            self._best = Look(self._step, a, b, units, tuple(tasks))
 
     def _fresh(self, job: Job) -> Model:
         """The model of a job at its start, fresh or as the rung before left it."""
@@ -182,6 +182,7 @@ class Race:
             judged=None if best is None else self._rows(best.step),
             a=None if best is None else best.a,
             b=None if best is None else best.b,
+            tasks=() if best is None else best.tasks,
             error=error,
             flops=entrant.flops,
             parameters=entrant.parameters,

@@ -23,6 +23,9 @@ class Result(State):
         judged: fit rows after which it was judged, at its best pass; None where a number was not
             finite, and in files of version 0.2.0, which judged at the end.
         a, b: MTL-Loss on A and B rows there; None where a number was not finite.
+        tasks: each task's own loss on B rows there, with the standard error over rows (or groups)
+            of its difference from the base rates'; none where that is not known, and in files of
+            version 0.2.0.
         error: what was not.
         flops, parameters: the entrant's.
     """
@@ -37,6 +40,7 @@ class Result(State):
     judged: Count | None = None
     a: Number | None
     b: Number | None
+    tasks: tuple[tuple[Number, Number], ...] = ()
     error: str = ""
     flops: Count
     parameters: Count

@@ -89,6 +89,11 @@ def training_session(
             ("A rows (the alpha rows that move alpha)", "train", session.index("a"), size),
             ("B rows (the alpha rows that decide)", "train", session.index("b"), whole),
         ]
+        for role in ("a", "b"):
+            scored = session.scored_index(role)
+            if len(scored) < len(session.index(role)):
+                rows = f"{role.upper()} rows that score (search.score_rows)"
+                parts.append((rows, "train", scored, whole))
     for part, split, index, batch_size in parts:
         if index is not None and not len(index):
             raise _no_rows(session, part)
@@ -111,12 +116,13 @@ def _need_labels(session: Session, rows: str, labelled: np.ndarray) -> None:
     """Refuse rows to choose by in which a task has no label."""
     tasks = zip(session.schema.tasks, labelled, strict=True)
     if lacking := [f"'{task.name}'" for task, has_label in tasks if not has_label]:
+        more = ", raise search.score_rows" if "score_rows" in rows else ""
         raise DataError(
             f"{session.schema.name}: {rows}",
             "must have a label, with a weight above 0, of every task: the MTL-Loss to choose by "
             "is not defined without",
             f"none of {', '.join(lacking)}",
-            "change split, or leave out the task",
+            f"change split{more}, or leave out the task",
         )
 
 

@@ -137,6 +137,19 @@ class Session:
         """
         return self.store.fit_index if role == "fit" else self._halves[role]
 
+    def scored_index(self, role: Role) -> np.ndarray:
+        """The rows of a role that score architectures: at most `search.score_rows`, drawn the same
+        for every seed of the run.
+        """
+        index, limit = self.index(role), self.config.search.score_rows
+        if limit is not None and len(index) > limit:
+            index = np.sort(np.random.default_rng(0).choice(index, limit, replace=False))
+        return index
+
+    def scored(self, role: Role) -> Batches:
+        """Batches of those rows in order."""
+        return self.rows_in_order("train", self.scored_index(role))
+
     def batches(self, role: Role | Literal["train"], *, batch_size: int, seed: int) -> Batches:
         """Shuffled batches of the rows of a role, or of "train": all of the training split. Of each
         step's `batch_size` rows, this rank's.

@@ -20,7 +20,7 @@ from automtl.phases.race.entrants import rival_architectures
 from automtl.phases.run.alone import Model
 from automtl.phases.run.session import Session
 from automtl.phases.search.budget import Budget, Filled, Unit, given_by_user
-from automtl.phases.search.context import make_context, make_strategy, scored
+from automtl.phases.search.context import make_context, make_strategy
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.ledger import PASSES
@@ -127,9 +127,8 @@ class _Filling:
         self.races = self.search.selection == "race"
         self.size = session.config.retrain.batch_size
         self.batches = len(session.batches("fit", batch_size=self.size, seed=0))
-        rows = self.search.score_rows
-        self.a = scored(session, rows, "a").num_rows
-        self.b = scored(session, rows, "b").num_rows
+        self.a = session.scored("a").num_rows
+        self.b = session.scored("b").num_rows
 
     def settled(self) -> Filled:
         amount, settings = self.budget.amount, dict[str, Any]()

@@ -9,7 +9,6 @@ from automtl.phases.race.judge import Judge
 from automtl.phases.race.race import Race
 from automtl.phases.run.checkpointer import Checkpointer
 from automtl.phases.run.session import Session
-from automtl.phases.search.context import scored
 from automtl.runs.run_dir import PhaseDir
 from automtl.strategies.protocol import SearchContext, Strategy
 from automtl.training.checkpoint_state import require
@@ -57,8 +56,8 @@ class RaceStage:
         return counted(len(self.race.results) if self.race else 0, "training")
 
     def _start(self) -> Race:
-        session, rows = self._session, self._session.config.search.score_rows
-        judge = Judge(session, scored(session, rows, "a"), scored(session, rows, "b"))
+        session = self._session
+        judge = Judge(session, session.scored("a"), session.scored("b"))
         return Race(session, self._folder, self._strategy, self._context, judge)
 
     def state_dict(self) -> dict[str, Any] | None:

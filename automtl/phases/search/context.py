@@ -4,16 +4,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from automtl import files
-from automtl.data.store.batches import Batches
 from automtl.errors import ArtifactError
 from automtl.models.prices import Latencies
 from automtl.models.supernet import Supernet, build_supernet
 from automtl.phases.run.device import compile_net
-from automtl.phases.run.session import Role, Session
+from automtl.phases.run.session import Session
 from automtl.runs.run_dir import PhaseDir, one_phase
 from automtl.spaces.space import SearchSpace
 from automtl.strategies.darts_settings import DartsSettings
@@ -74,7 +72,7 @@ def make_context(
         make_supernet=make_supernet,
         fit=session.batches("fit", batch_size=size, seed=seeds.fit),
         alpha=session.batches("a", batch_size=size, seed=seeds.alpha),
-        scored=scored(session, s.score_rows),
+        scored=session.scored("a"),
         generator=generator,
         device=session.device,
         seed=seeds.weights,
@@ -134,13 +132,3 @@ def _options(session: Session) -> Options:
             raise ArtifactError(folder.cost, "must tell the samples of a finished search", cost)
         same["budget_samples"] = int(cost["samples"])
     return Options(**same)
-
-
-def scored(session: Session, limit: int | None, role: Role = "a") -> Batches:
-    """A rows (or B rows) in order, at most `limit` of them, drawn the same for every seed of the
-    run.
-    """
-    index = session.index(role)
-    if limit is not None and len(index) > limit:
-        index = np.sort(np.random.default_rng(0).choice(index, limit, replace=False))
-    return session.rows_in_order("train", index)

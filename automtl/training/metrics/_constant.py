@@ -14,7 +14,7 @@ from scipy import stats
 from torch import Tensor
 
 from automtl.data.store.schema import Task
-from automtl.statistics import LEVEL
+from automtl.statistics import LEVEL, ONE_UNIT, equal_units
 from automtl.training.losses import row_losses
 from automtl.training.metrics._metrics import Metrics
 
@@ -81,8 +81,8 @@ class Beside:
     The difference D = sum(w d) / sum(w) is a mean, so its interval is normal theory's and no row is
     drawn: with e_u the sum of w (d - D) over the rows of unit u, its variance is U / (U - 1) sum_u
     e_u^2 / sum(w)^2 (a ratio's, by linearisation; Cochran 1977, section 6.3), times Student's t
-    with U - 1 degrees of freedom. Where units are users, their rows stay together. Of the MTL-Loss,
-    e_u is the weighted sum of the tasks'.
+    with U - 1 degrees of freedom, U the `equal_units`. Where units are users, their rows stay
+    together. Of the MTL-Loss, e_u is the weighted sum of the tasks'.
 
     Args:
         rows: n.
@@ -94,7 +94,7 @@ class Beside:
         self._influence = np.zeros(
             rows if self._unit is None else int(self._unit.max(initial=-1)) + 1
         )
-        self._seen = np.zeros(len(self._influence), bool)
+        self._shares = np.zeros(len(self._influence))
         self._loss = self._difference = 0.0
         self.tasks: dict[str, Gap | None] = {}
         self.metrics: dict[str, Metrics] = {}
@@ -121,14 +121,14 @@ class Beside:
         loss = float((constant * weights).sum()) / whole
         gap = (losses - constant) * weights
         difference = float(gap.sum()) / whole
-        influence, seen = (
-            self._by_unit(part) for part in ((gap - difference * weights) / whole, weights)
+        influence, shares = (
+            self._by_unit(part / whole) for part in (gap - difference * weights, weights)
         )
         self._influence += share * influence
-        self._seen |= seen > 0
+        self._shares += share * shares
         self._loss += share * loss
         self._difference += share * difference
-        self.tasks[task.name] = _gap(loss, difference, influence, seen > 0)
+        self.tasks[task.name] = _gap(loss, difference, influence, shares)
         known = {name: 0.5 for name in ("auc", "gauc") if metrics.get(name) is not None}
         self.metrics[task.name] = {
             **known,
@@ -147,13 +147,13 @@ class Beside:
         """The model beside the constant, by all tasks added."""
         # of a part of the tasks alone it would be another sum
         known = self.tasks and all(self.tasks.values())
-        total = _gap(self._loss, self._difference, self._influence, self._seen) if known else None
+        total = _gap(self._loss, self._difference, self._influence, self._shares) if known else None
         return {"total": total, "tasks": self.tasks, "metrics": self.metrics}
 
 
-def _gap(loss: float, difference: float, influence: np.ndarray, seen: np.ndarray) -> Gap:
-    units = int(seen.sum())
-    if units < 2:
+def _gap(loss: float, difference: float, influence: np.ndarray, shares: np.ndarray) -> Gap:
+    units = equal_units(shares)
+    if units <= ONE_UNIT:
         return {
             "loss": loss,
             "difference": difference,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from automtl.data.store.schema import Task
+from automtl.statistics import ONE_UNIT
 from automtl.training.losses import task_weights
 from automtl.training.metrics.evaluation import Predictions, losses_by_row
 
@@ -22,10 +23,12 @@ class Influence(NamedTuple):
         units: (U,) e_u, the sum over the unit's rows of sum_k w_k w (l - L_k) / sum(w); they sum to
             0, and their squares are the variance over units (a ratio's, by linearisation; Cochran
             1977, section 6.3).
+        tasks: the same of each task's own loss; () of a task's.
     """
 
     loss: float | None
     units: np.ndarray
+    tasks: "tuple[Influence, ...]" = ()
 
 
 def influence(
@@ -40,6 +43,7 @@ def influence(
     """
     unit = None if groups is None else np.unique(groups, return_inverse=True)[1]
     total, whole = np.zeros(len(predictions.rows)), 0.0
+    of_tasks: list[Influence] = []
     for t, (task, share) in enumerate(zip(tasks, task_weights(tasks), strict=True)):
         weights = None if predictions.weights is None else predictions.weights[:, t]
         rows = losses_by_row(task, predictions.logits[t], predictions.labels[:, t], weights)
@@ -48,12 +52,48 @@ def influence(
             return Influence(None, np.zeros(0))
         gap = (rows.losses - mean) * rows.weights / rows.weights.sum()
         # of any value where there is no label
-        total += share * np.where(rows.weights.numpy() > 0, gap.numpy(), 0.0)
+        own = np.where(rows.weights.numpy() > 0, gap.numpy(), 0.0)
+        of_tasks.append(Influence(mean, _by_unit(own, unit)))
+        total += share * own
         whole += share * mean
-    return Influence(whole, total if unit is None else np.bincount(unit, weights=total))
+    return Influence(whole, _by_unit(total, unit), tuple(of_tasks))
 
 
-def variance(first: np.ndarray, second: np.ndarray) -> float:
-    """The variance over units of the difference of two losses on the same rows."""
-    gap, units = first - second, len(first)
-    return float(gap @ gap) * units / (units - 1) if units > 1 else float("inf")
+def _by_unit(values: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
+    return values if unit is None else np.bincount(unit, weights=values)
+
+
+def variance(first: np.ndarray, second: np.ndarray, equal: float | None = None) -> float:
+    """The variance over units of the difference of two losses on the same rows.
+
+    Args:
+        first: (U,) what every unit adds to the one.
+        second: likewise to the other.
+        equal: their `equal_units`; None: all U count alike.
+    """
+    gap, units = first - second, len(first) if equal is None else equal
+    return float(gap @ gap) * units / (units - 1) if units > ONE_UNIT else float("inf")
+
+
+def shares(
+    labels: np.ndarray,
+    weights: np.ndarray | None,
+    tasks: Sequence[Task],
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
+    """The share of every unit in the weight of the MTL-Loss: large for the few rows that have a
+    label of a task that most rows lack. Shape: (U,).
+
+    Args:
+        labels: (n, T), NaN where there is none.
+        weights: (n, T) of the labels.
+        tasks: T.
+        groups: (n,) as of `influence`.
+    """
+    share: np.ndarray = np.zeros(len(labels))
+    for t, of_task in enumerate(task_weights(tasks)):
+        known = ~np.isnan(labels[:, t]) * (1.0 if weights is None else weights[:, t].astype(float))
+        share += of_task * known / (known.sum() or 1.0)
+    if groups is None:
+        return share
+    return np.bincount(np.unique(groups, return_inverse=True)[1], weights=share)
