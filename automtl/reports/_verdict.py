@@ -27,7 +27,7 @@ def verdict(runs: Sequence[RunView]) -> list[Sentence]:
         for model in trained
         for remark in model.remarks
     ]
-    said += [sentence for _, group in groups for sentence in _compared(group)]
+    said += [sentence for rows, group in groups for sentence in _compared(group, rows)]
     if old := [model.name for model in trained if not model.beside_constant]:
         said.append(
             Sentence(
@@ -56,9 +56,9 @@ def verdict(runs: Sequence[RunView]) -> list[Sentence]:
     return [*searched, *said, *states]
 
 
-def _compared(group: Sequence[Model]) -> list[Sentence]:
-    """Sentences on models of the same rows, best first."""
-    said = [*compared(group), *epoch_monitors(group)]
+def _compared(group: Sequence[Model], rows: str) -> list[Sentence]:
+    """Sentences on models of the same rows, best first; `rows`: what these are called."""
+    said = [*compared(group, rows), *epoch_monitors(group)]
     if group[0].loss is not None and group[0].split == "validation":
         folders = [str(PhaseDir(p.folder).run) for model in group for p in model.phases]
         where = shlex.join(dict.fromkeys(folders))

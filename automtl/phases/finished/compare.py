@@ -30,8 +30,8 @@ from automtl.reports.agreement import Place, agreement
 from automtl.reports.tables import HEADLINES
 from automtl.runs.constant import LOSS
 from automtl.runs.manifest import Manifest
-from automtl.runs.rows import rows_of, run_names
-from automtl.runs.run_dir import PhaseDir, find_phase
+from automtl.runs.rows import rows_of
+from automtl.runs.run_dir import PhaseDir, find_phase, run_names
 from automtl.statistics import MARGIN, pooled_deviation
 
 

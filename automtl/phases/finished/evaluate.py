@@ -20,8 +20,7 @@ from automtl.phases.run.faults import known_ids
 from automtl.phases.run.reporter import Reporter, Silent
 from automtl.runs.constant import LOSS, loss_of
 from automtl.runs.manifest import Manifest
-from automtl.runs.rows import run_names
-from automtl.runs.run_dir import PhaseDir, find_phase
+from automtl.runs.run_dir import PhaseDir, find_phase, run_names
 from automtl.training.metrics.evaluation import (
     Evaluation,
     Predictions,

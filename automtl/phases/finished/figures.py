@@ -11,7 +11,8 @@ from automtl import files
 from automtl.phases.finished.evaluate import ModelResult
 from automtl.reports.names import shortest
 from automtl.runs.constant import LOSS, flagged, loss_of, metrics_of, remarks
-from automtl.runs.rows import by_rows, run_names
+from automtl.runs.rows import by_rows
+from automtl.runs.run_dir import run_names
 from automtl.runs.stored import stored_parts
 from automtl.statistics import seeds_needed, welch
 
