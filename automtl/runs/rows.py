@@ -12,8 +12,8 @@ Item = TypeVar("Item")
 class Rows(NamedTuple):
     """The hashes of the rows, and of which of them are in which split."""
 
-    data: str | None
-    split: str | None
+    data: str
+    split: str
 
 
 def rows_of(data: Mapping[str, Any]) -> Rows:
@@ -22,7 +22,7 @@ def rows_of(data: Mapping[str, Any]) -> Rows:
     Raises:
         KeyError: the manifest does not tell them.
     """
-    return Rows(data["hash"], data["split_hash"])
+    return Rows(str(data["hash"]), str(data["split_hash"]))  # strangers write manifests too
 
 
 def by_rows(

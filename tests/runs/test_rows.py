@@ -29,5 +29,6 @@ def test_rows_of_one_name_are_told_apart_by_a_run():
 
 def test_a_report_opens_runs_that_tell_no_hash_and_a_comparison_does_not():
     assert by_rows(["a"], lambda name: ({}, name)) == [("the data", ["a"])]
+    assert by_rows(["a"], lambda name: ({"hash": []}, name)) == [("the data", ["a"])]
     with pytest.raises(KeyError, match="split_hash"):
         rows_of({"name": "x", "hash": "1"})
