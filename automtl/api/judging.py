@@ -18,15 +18,13 @@ from automtl.phases.finished.compare import Comparison
 from automtl.phases.finished.compare import compare as _compare
 from automtl.phases.finished.evaluate import (
     ModelResult,
-    constants,
     evaluate_runs,
     interval_rows,
     known_rows,
     slice_rows,
     summary,
-    verdicts,
 )
-from automtl.phases.finished.figures import stored_sizes
+from automtl.phases.finished.figures import constants, of_same_rows, stored_sizes, verdicts
 from automtl.phases.finished.pareto import pareto as _pareto
 from automtl.phases.finished.rank import rank as _rank
 from automtl.phases.run.reporter import Reporter
@@ -108,8 +106,10 @@ def evaluate(
         results = evaluate_runs(
             folders_of(*runs), device=device, by=by, bootstrap=bootstrap, reporter=listener
         )
+    several = len(of_same_rows(results)) > 1
     return Answer(
-        "test rows, mean and sd over seeds",
+        f"{'different test rows, not to be compared;' if several else 'test rows,'} mean and sd "
+        "over seeds",
         _models(results),
         tuple(verdicts(results)),
         {
@@ -127,9 +127,10 @@ def evaluate(
 
 
 def _models(results: Sequence[ModelResult]) -> pd.DataFrame:
-    sizes = stored_sizes(results)
+    sizes, groups = stored_sizes(results), of_same_rows(results)
+    pairs = zip(groups, constants(results), strict=True)
     rows = []
-    for row in [*summary(results), *constants(results)]:
+    for row in (row for (_, group), own in pairs for row in (*summary(group), own)):
         plain: dict[str, Any] = {"model": row["model"], "seeds": len(row["seeds"])}
         for metric, value in row.items():
             if isinstance(value, Mapping):

@@ -49,31 +49,28 @@ def run(
         automtl evaluate runs/census_income-automtl_small-1 runs/census_income-shared_bottom-1
     """
     from automtl.phases.finished.evaluate import (
-        constants,
         evaluate_runs,
         interval_rows,
         known_rows,
         slice_rows,
         summary,
-        verdicts,
     )
-    from automtl.phases.finished.figures import stored_sizes
+    from automtl.phases.finished.figures import of_same_rows, stored_sizes, verdicts
 
     by_workers(workers)
     with ConsoleReporter() as reporter:
         results = evaluate_runs(
             runs, device=device or "auto", by=by, bootstrap=bootstrap, reporter=reporter
         )
-    rows, sizes = summary(results), stored_sizes(results)
     if as_json:
-        _print(results, rows, sizes, sliced=bool(by))
+        _print(results, summary(results), stored_sizes(results), sliced=bool(by))
         return
     if full:
         for sentence in verdicts(results):
             say(sentence)
-        _models(rows, constants(results), sizes)
+        _models(results)
     else:
-        show(results, rows, constants(results), sizes)
+        show(results)
     for tested in results:
         name = f"{tested.label}, seed {tested.seed}"
         resamples = counted(bootstrap, "resample")
@@ -82,7 +79,7 @@ def run(
             title = f"{name}: test rows with ids that the training rows have, and without"
             _rows(title, known_rows(tested))
         _rows(f"{name}: test rows by {by}", slice_rows(tested))
-    if not full:
+    if not full and len(of_same_rows(results)) == 1:
         _next(results)
 
 
@@ -94,7 +91,7 @@ def _print(
     sliced: bool,
 ) -> None:
     """Everything as JSON."""
-    from automtl.phases.finished.evaluate import constants, verdicts
+    from automtl.phases.finished.figures import constants, verdicts
 
     models = [
         {
@@ -123,30 +120,34 @@ def _next(results: "Sequence[ModelResult]") -> None:
     say_command("next", shlex.join(["automtl", "compare" if several else "report", *homes]))
 
 
-def _models(
-    rows: list[dict[str, Any]], constants: list[dict[str, Any]], sizes: dict[str, dict[str, float]]
-) -> None:
-    """The models beside the constants that predict base rates."""
-    metrics = [key for key in rows[0] if key not in ("model", "seeds")]
+def _models(results: "Sequence[ModelResult]") -> None:
+    """The models beside the constants that predict base rates, a table for those of the same
+    rows.
+    """
+    from automtl.phases.finished.evaluate import summary
+    from automtl.phases.finished.figures import constants, of_same_rows, stored_sizes
+
+    groups, sizes = of_same_rows(results), stored_sizes(results)
     parts = list(dict.fromkeys(part for size in sizes.values() for part in size if part != "trunk"))
-    cells = [
-        [
-            row["model"],
-            str(len(row["seeds"])),
-            *(_cell(row.get(m)) for m in metrics),
-            *(_megabytes(sizes[row["model"]], p) for p in parts),
+    for (name, group), constant in zip(groups, constants(results), strict=True):
+        rows = summary(group)
+        metrics = [key for key in rows[0] if key not in ("model", "seeds")]
+        cells = [
+            [
+                row["model"],
+                str(len(row["seeds"])),
+                *(_cell(row.get(m)) for m in metrics),
+                *(_megabytes(sizes[row["model"]], p) for p in parts),
+            ]
+            for row in rows
         ]
-        for row in rows
-    ]
-    cells += [
-        [row["model"], "-", *(_cell(row.get(m)) for m in metrics), *("-" for _ in parts)]
-        for row in constants
-    ]
-    table(
-        "test rows (mean +- sd over seeds)",
-        ("model", "seeds", *metrics, *(f"{part} MB" for part in parts)),
-        cells,
-    )
+        constants_cells = [_cell(constant.get(m)) for m in metrics]
+        cells.append([constant["model"], "-", *constants_cells, *("-" for _ in parts)])
+        table(
+            f"test rows{f' of {name}' if len(groups) > 1 else ''} (mean +- sd over seeds)",
+            ("model", "seeds", *metrics, *(f"{part} MB" for part in parts)),
+            cells,
+        )
 
 
 def _rows(title: str, rows: list[dict[str, Any]]) -> None:

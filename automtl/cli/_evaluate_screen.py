@@ -1,12 +1,11 @@
-"""Test figures on one screen: the models beside the constant, and what would tell the best two
-apart.
+"""Test figures on one screen: the models beside the constant, and what would tell the best two of
+the same rows apart.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from automtl.cli._models import (
-    CONSTANT,
     LOSS,
     Row,
     beside_constant,
@@ -20,18 +19,36 @@ if TYPE_CHECKING:
     from automtl.phases.finished.evaluate import ModelResult
 
 
-def show(
-    results: "Sequence[ModelResult]",
-    rows: Sequence[Mapping[str, Any]],
-    constants: Sequence[Mapping[str, Any]],
-    sizes: Mapping[str, Mapping[str, float]],
-) -> None:
-    """The screen; arguments as `phases/finished/evaluate.py` makes them."""
+def show(results: "Sequence[ModelResult]") -> None:
+    """The screen: a table for the models that were read on the same rows."""
+    from automtl.phases.finished.figures import apart, by_label, constants, of_same_rows
     from automtl.phases.finished.figures import beside_constant as flagged
-    from automtl.phases.finished.figures import training_seconds
 
-    names = shortest([row["model"] for row in rows])
-    seconds = training_seconds(results)
+    names = shortest(list(by_label(results)))
+    if said := apart(results):
+        say(said)
+    groups = of_same_rows(results)
+    for (rows, group), constant in zip(groups, constants(results), strict=True):
+        _table(group, constant, names, f" of {rows}" if len(groups) > 1 else "")
+    if said := beside_constant({names[label]: own for label, own in flagged(results).items()}):
+        say(said)
+    for _, group in groups:
+        _gap(group, names)
+    if known := dict.fromkeys(column for result in results for column in result.known):
+        say(f"rows with and without known ids of {listed(known)}: --full")
+
+
+def _table(
+    results: "Sequence[ModelResult]",
+    constant: Mapping[str, Any],
+    names: Mapping[str, str],
+    where: str,
+) -> None:
+    """Models of the same rows, the best first, above their constant."""
+    from automtl.phases.finished.evaluate import summary
+    from automtl.phases.finished.figures import stored_sizes, training_seconds
+
+    rows, seconds, sizes = summary(results), training_seconds(results), stored_sizes(results)
     metrics = [LOSS, *(key for key in rows[0] if key not in ("model", "seeds", LOSS))]
     lines = [
         Row(
@@ -43,15 +60,9 @@ def show(
         )
         for row in sorted(rows, key=_loss)
     ]
-    called = (row["model"] if len(constants) > 1 else CONSTANT for row in constants)
-    lines += [Row(name, _figures(row)) for name, row in zip(called, constants, strict=True)]
+    lines.append(Row(constant["model"], _figures(constant)))
     reads = max(result.reads for result in results)
-    print_models(f"test rows (read {reads}x)", metrics, lines)
-    if said := beside_constant({names[label]: own for label, own in flagged(results).items()}):
-        say(said)
-    _apart(results, names)
-    if known := dict.fromkeys(column for result in results for column in result.known):
-        say(f"rows with and without known ids of {listed(known)}: --full")
+    print_models(f"test rows{where} (read {reads}x)", metrics, lines)
 
 
 def _loss(row: Mapping[str, Any]) -> tuple[bool, float]:
@@ -71,7 +82,7 @@ def _figures(row: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _apart(results: "Sequence[ModelResult]", names: Mapping[str, str]) -> None:
+def _gap(results: "Sequence[ModelResult]", names: Mapping[str, str]) -> None:
     """Whether the best two are told apart, and how many seeds would do it."""
     from automtl.phases.finished.figures import best_gap
 

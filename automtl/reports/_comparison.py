@@ -20,9 +20,13 @@ _MOST_SEEDS = 100  # that are worth a proposal
 _ALIKE = 1.05  # a smaller factor between two costs is not worth a word
 
 
-def compared(group: Sequence[Model]) -> list[Sentence]:
+def compared(group: Sequence[Model], rows: str) -> list[Sentence]:
     """The verdict on models of the same rows, best first. No model is called best that is not
     shown to be.
+
+    Args:
+        group: the models.
+        rows: what the rows are called.
     """
     unjudged = [
         Sentence(f"{model.name} has no MTL-Loss to judge by.", "warning")
@@ -30,16 +34,16 @@ def compared(group: Sequence[Model]) -> list[Sentence]:
         if model.loss is None
     ]
     judged = [model for model in group if model.loss is not None]
-    return [*_judged(judged, alone=not unjudged), *unjudged]
+    return [*_judged(judged, rows, alone=not unjudged), *unjudged]
 
 
-def _judged(group: Sequence[Model], *, alone: bool) -> list[Sentence]:
+def _judged(group: Sequence[Model], rows: str, *, alone: bool) -> list[Sentence]:
     """The same for models that have an MTL-Loss; `alone`: whether there are no others."""
     if len(group) < 2:
-        return [s for model in group for s in _alone(model)[: 2 if alone else 1]]
+        return [s for model in group for s in _alone(model, rows)[: 2 if alone else 1]]
     best, worse = group[0], _shown_worse(group)
     rivals = [model for model in group[1:] if model not in worse]
-    place = f"on the {best.split} rows of {_data(best)}"
+    place = f"on the {best.split} rows of {rows}"
     if not rivals:
         others = "the other model" if len(group) == 2 else f"the other {len(group) - 1} models"
         first = Sentence(
@@ -59,10 +63,6 @@ def _judged(group: Sequence[Model], *, alone: bool) -> list[Sentence]:
     ]
 
 
-def _data(model: Model) -> str:
-    return str(model.phases[0].data.get("name", "the data"))
-
-
 def _figure(model: Model) -> str:
     assert model.loss is not None
     half = "" if model.loss.half is None else f" ± {model.loss.half:.5f}"
@@ -70,16 +70,14 @@ def _figure(model: Model) -> str:
     return f"{model.loss.mean:.5f}{half} ({seeds})"
 
 
-def _alone(model: Model) -> list[Sentence]:
+def _alone(model: Model, rows: str) -> list[Sentence]:
     source = str(model.phases[0].data.get("source", "DATASET"))
     architecture = model.phases[0].architecture
     same = architecture is not None and architecture.sharing.kind == "shared_bottom"
     words = ["automtl", "retrain", "mmoe" if same else "shared_bottom", "--data", source]
     figure = f"MTL-Loss {_figure(model)}"
     return [
-        Sentence(
-            f"{model.name} reaches {figure}, on the {model.split} rows of {_data(model)}.", "main"
-        ),
+        Sentence(f"{model.name} reaches {figure}, on the {model.split} rows of {rows}.", "main"),
         Sentence("There is no other model to compare it with.", "note", shlex.join(words)),
     ]
 

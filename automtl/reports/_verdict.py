@@ -10,7 +10,7 @@ from automtl.reports._comparison import compared, epoch_monitors
 from automtl.reports._decisions import ended, headlines
 from automtl.reports._sentence import Sentence
 from automtl.reports.load import PhaseView, RunView
-from automtl.reports.tables import Model, data_hash, models
+from automtl.reports.tables import Model, models, of_same_rows
 from automtl.runs.constant import LOSS, above
 from automtl.runs.epoch_line import trained
 from automtl.runs.run_dir import PhaseDir
@@ -21,15 +21,13 @@ def verdict(runs: Sequence[RunView]) -> list[Sentence]:
     finished.
     """
     trained = models(runs)
-    groups: dict[str, list[Model]] = {}
-    for model in trained:
-        groups.setdefault(data_hash(model), []).append(model)
+    groups = of_same_rows(trained)
     said = [
         Sentence(f"{model.name} is {remark}.", "warning")
         for model in trained
         for remark in model.remarks
     ]
-    said += [sentence for group in groups.values() for sentence in _compared(group)]
+    said += [sentence for rows, group in groups for sentence in _compared(group, rows)]
     if old := [model.name for model in trained if not model.beside_constant]:
         said.append(
             Sentence(
@@ -58,9 +56,9 @@ def verdict(runs: Sequence[RunView]) -> list[Sentence]:
     return [*searched, *said, *states]
 
 
-def _compared(group: Sequence[Model]) -> list[Sentence]:
-    """Sentences on models of the same rows, best first."""
-    said = [*compared(group), *epoch_monitors(group)]
+def _compared(group: Sequence[Model], rows: str) -> list[Sentence]:
+    """Sentences on models of the same rows, best first; `rows`: what these are called."""
+    said = [*compared(group, rows), *epoch_monitors(group)]
     if group[0].loss is not None and group[0].split == "validation":
         folders = [str(PhaseDir(p.folder).run) for model in group for p in model.phases]
         where = shlex.join(dict.fromkeys(folders))

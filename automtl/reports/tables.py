@@ -13,6 +13,7 @@ from automtl.reports.load import PhaseView, RunView
 from automtl.reports.names import shortest
 from automtl.runs.constant import LOSS, known, lift, remarks
 from automtl.runs.epoch_line import judged
+from automtl.runs.rows import by_rows
 from automtl.runs.stored import stored_megabytes
 from automtl.statistics import half_width
 
@@ -172,10 +173,11 @@ def models(runs: Sequence[RunView]) -> list[Model]:
         Model(run, label, tuple(phases), split, names[run, label])
         for (run, label), phases in groups.items()
     ]
-    order = list(dict.fromkeys(data_hash(model) for model in trained))
-    return sorted(
-        trained, key=lambda m: (order.index(data_hash(m)), m.loss.mean if m.loss else float("inf"))
-    )
+    return [
+        model
+        for _, group in of_same_rows(trained)
+        for model in sorted(group, key=lambda m: m.loss.mean if m.loss else float("inf"))
+    ]
 
 
 def scale(estimates: Iterable[Estimate]) -> tuple[float, float]:
@@ -201,10 +203,11 @@ def names_of(runs: Sequence[RunView]) -> dict[tuple[str, str], str]:
     return {key: short[name] for key, name in full.items()}
 
 
-def data_hash(model: Model) -> str:
-    """Which rows in which split a model was judged on; models of other rows cannot be compared."""
-    data = model.phases[0].data
-    return f"{data.get('hash')}/{data.get('split_hash')}"
+def of_same_rows(trained: Iterable[Model]) -> list[tuple[str, list[Model]]]:
+    """Models by the rows that they were judged on, with these rows' names; only models of the same
+    rows can be compared.
+    """
+    return by_rows(trained, lambda model: (model.phases[0].data, model.run))
 
 
 def leaderboard(runs: Sequence[RunView]) -> pd.DataFrame:

@@ -1,6 +1,8 @@
 """The layout of a run: ``runs/<name>/<phase>/`` and the files inside a phase folder."""
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -286,3 +288,10 @@ def one_phase(path: Path, kind: str) -> PhaseDir:
             f"pass one of them: {', '.join(str(p.path) for p in phases)}",
         )
     return phases[0]
+
+
+def run_names(runs: Iterable[Path]) -> dict[Path, str]:
+    """What to call runs: their folder's name, or the path where several folders share one."""
+    names = {run: run.name or run.resolve().name for run in runs}  # "." has none
+    counts = Counter(names.values())
+    return {run: name if counts[name] == 1 else str(run) for run, name in names.items()}

@@ -10,7 +10,7 @@ from automtl.phases.finished.show import architecture_of
 from automtl.phases.retrain.plan import plan_retrain
 from automtl.phases.search.state import SearchResult
 from automtl.runs.manifest import Manifest
-from automtl.runs.run_dir import PhaseDir, RunDir
+from automtl.runs.run_dir import PhaseDir, RunDir, run_names
 from tests.cli.test_errors import run
 
 
@@ -61,3 +61,13 @@ def test_the_alphas_of_a_search_that_goes_on_are_shown(tmp_path, monkeypatch, ca
     path = tmp_path / "alphas.svg"
     assert run(["show", str(tmp_path / "run"), "--what", "alphas", "-o", str(path)]) == 0
     assert capfd.readouterr().err == f"wrote {path}\n" and path.exists()
+
+
+def test_runs_of_one_name_are_called_by_their_path():
+    runs = [Path("x/one"), Path("y/one"), Path("x/two"), Path("x/one")]
+    assert list(run_names(runs).values()) == ["x/one", "y/one", "two"]
+
+
+def test_the_run_that_one_stands_in_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_names([Path()]) == {Path(): tmp_path.name}

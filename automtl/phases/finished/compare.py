@@ -30,7 +30,8 @@ from automtl.reports.agreement import Place, agreement
 from automtl.reports.tables import HEADLINES
 from automtl.runs.constant import LOSS
 from automtl.runs.manifest import Manifest
-from automtl.runs.run_dir import PhaseDir, find_phase
+from automtl.runs.rows import rows_of
+from automtl.runs.run_dir import PhaseDir, find_phase, run_names
 from automtl.statistics import MARGIN, pooled_deviation
 
 
@@ -137,10 +138,7 @@ def compare(paths: Sequence[Path], *, margin: float | None = None) -> Comparison
     groups: dict[tuple[Path, str], list[PhaseDir]] = {}
     for folder in folders:
         groups.setdefault((folder.run, folder.path.name.rpartition("-s")[0]), []).append(folder)
-    called = {
-        run: run.name if len({r for r, _ in groups if r.name == run.name}) == 1 else str(run)
-        for run, _ in groups
-    }
+    called = run_names(run for run, _ in groups)
     entries = with_averages(
         [read_entry(run, label, group, called[run]) for (run, label), group in groups.items()]
     )
@@ -156,7 +154,7 @@ def _same_data(folders: Sequence[PhaseDir]) -> None:
         with fitting(folder.manifest):
             data = Manifest.read(folder.manifest).values["data"]
             first = first or data
-            same = (data["hash"], data["split_hash"]) == (first["hash"], first["split_hash"])
+            same = rows_of(data) == rows_of(first)
         if not same:
             rule = "must be of the data and split of the others"
             raise ArtifactError(

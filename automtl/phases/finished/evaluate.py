@@ -1,6 +1,6 @@
 """The evaluate phase: trained models on the test rows, read once, at the end, and counted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -18,9 +18,9 @@ from automtl.errors import ArtifactError, ConfigError, need_whole
 from automtl.phases.finished.open import load_net, session_of
 from automtl.phases.run.faults import known_ids
 from automtl.phases.run.reporter import Reporter, Silent
-from automtl.runs.constant import LOSS, loss_of, metrics_of, remarks
+from automtl.runs.constant import LOSS, loss_of
 from automtl.runs.manifest import Manifest
-from automtl.runs.run_dir import PhaseDir, find_phase
+from automtl.runs.run_dir import PhaseDir, find_phase, run_names
 from automtl.training.metrics.evaluation import (
     Evaluation,
     Predictions,
@@ -60,6 +60,7 @@ class ModelResult:
         seed: of the model.
         test: the metrics.
         reads: how many times these test rows were read for this model, this time included.
+        data: its manifest's words on the data: name, source and hashes.
         slices: per value of the column asked for, the metrics of its rows.
         known: per column with unknown ids among the test rows, the metrics of rows with and without
             a known one.
@@ -70,6 +71,7 @@ class ModelResult:
     seed: int
     test: Evaluation
     reads: int
+    data: Mapping[str, Any]
     slices: dict[str, Evaluation] = field(default_factory=dict)
     known: dict[str, ByKnown] = field(default_factory=dict)
 
@@ -119,7 +121,10 @@ def evaluate_runs(
             "run `automtl retrain` first",
         )
     once = _Once(reporter)
-    results = [_evaluate(folder, device, by, bootstrap, once) for folder in finished]
+    called = run_names(folder.run for folder in finished)
+    results = [
+        _evaluate(folder, called[folder.run], device, by, bootstrap, once) for folder in finished
+    ]
     if (most := max(result.reads for result in results)) > 1:
         reporter.say(
             f"warning: {_nth(most)} evaluation on the test rows; do not use these figures to pick "
@@ -142,7 +147,7 @@ class _Once(Silent):
 
 
 def _evaluate(
-    folder: PhaseDir, device: str, by: str | None, bootstrap: int, reporter: Reporter
+    folder: PhaseDir, run: str, device: str, by: str | None, bootstrap: int, reporter: Reporter
 ) -> ModelResult:
     session = session_of(folder, device, reporter)
     reporter = session.reporter
@@ -183,10 +188,10 @@ def _evaluate(
             folder.results, {**results, "test": asdict(test), "test_by_known_ids": by_known}
         )
     session.ranks.told(None)  # the first one has written
-    run = folder.run.name
-    label = folder.path.name.rpartition("-s")[0]
+    label = f"{run}: {folder.path.name.rpartition('-s')[0]}"
+    told = manifest.values
     return ModelResult(
-        folder, f"{run}: {label}", int(manifest.values["seed"]), test, reads, parts, known
+        folder, label, int(told["seed"]), test, reads, told["data"], slices=parts, known=known
     )
 
 
@@ -284,47 +289,6 @@ def summary(results: Sequence[ModelResult]) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def constants(results: Sequence[ModelResult]) -> list[dict[str, Any]]:
-    """One row per data set, like those of `summary`: the best constant, predicting the base rates
-    of the training rows.
-    """
-    of_data = {r.folder: Manifest.read(r.folder.manifest).values["data"] for r in results}
-    first = {
-        (data["hash"], data["split_hash"]): folder for folder, data in reversed(of_data.items())
-    }
-    rows = []
-    for result in (r for r in results if r.folder in first.values()):
-        figures = asdict(result.test)
-        metrics = {
-            f"{task} {metric}": value
-            for task, by_metric in metrics_of(figures).items()
-            for metric, value in by_metric.items()
-        }
-        cells = {
-            key: {"mean": value, "sd": None}
-            for key, value in {**metrics, LOSS: loss_of(figures)}.items()
-        }
-        rows.append(
-            {
-                "model": "constant"
-                if len(first) == 1
-                else f"constant on {of_data[result.folder]['name']}",
-                "seeds": [],
-                **cells,
-            }
-        )
-    return rows
-
-
-def verdicts(results: Sequence[ModelResult]) -> list[str]:
-    """Remarks on the models beside the constant, a sentence each."""
-    by_label = {
-        label: [asdict(r.test) for r in results if r.label == label]
-        for label in dict.fromkeys(r.label for r in results)
-    }
-    return [f"{label}: {remark}" for label, tests in by_label.items() for remark in remarks(tests)]
 
 
 def _headline(test: Evaluation) -> list[tuple[str, str]]:

@@ -1,14 +1,18 @@
-"""Figures of tested models beside their metrics: time, size, and how many seeds would separate the
-best two.
+"""Figures of tested models beside their metrics: which of them can be compared, the constant, time,
+size, and how many seeds would separate the best two.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
+from typing import Any
 
 from automtl import files
 from automtl.phases.finished.evaluate import ModelResult
-from automtl.runs.constant import flagged
+from automtl.reports.names import shortest
+from automtl.runs.constant import LOSS, flagged, loss_of, metrics_of, remarks
+from automtl.runs.rows import by_rows
+from automtl.runs.run_dir import run_names
 from automtl.runs.stored import stored_parts
 from automtl.statistics import seeds_needed, welch
 
@@ -39,7 +43,11 @@ class Gap:
 
 
 def best_gap(results: Sequence[ModelResult]) -> Gap | None:
-    """The difference of the best two models; None without two of a defined MTL-Loss."""
+    """The difference of the best two models; None without two of a defined MTL-Loss, or where not
+    all were read on the same test rows.
+    """
+    if len(of_same_rows(results)) > 1:
+        return None
     losses: dict[str, list[float]] = {}
     for label, group in by_label(results).items():
         known = [r.test.loss for r in group if r.test.loss is not None]
@@ -58,6 +66,69 @@ def best_gap(results: Sequence[ModelResult]) -> Gap | None:
         return gap
     needed = seeds_needed(difference, (stdev(pair[0]), stdev(pair[1])))
     return Gap(best, second, difference, gap.interval, needed)
+
+
+def of_same_rows(results: Sequence[ModelResult]) -> list[tuple[str, list[ModelResult]]]:
+    """The models by the test rows that they were read on, with these rows' names; only models of
+    the same rows can be compared.
+    """
+    called = run_names(r.folder.run for r in results)
+    return by_rows(results, lambda r: (r.data, called[r.folder.run]))
+
+
+def apart(results: Sequence[ModelResult]) -> str:
+    """That models were read on different test rows, in one sentence; "" where all were read on the
+    same.
+    """
+    groups = of_same_rows(results)
+    if len(groups) < 2:
+        return ""
+    names = shortest(list(by_label(results)))
+    said = [
+        f"{', '.join(dict.fromkeys(names[r.label] for r in group))} on {rows}"
+        for rows, group in groups
+    ]
+    return (
+        "these models were read on different test rows and cannot be compared with each other: "
+        + "; ".join(said)
+    )
+
+
+def constants(results: Sequence[ModelResult]) -> list[dict[str, Any]]:
+    """One row per group of `of_same_rows`, like those of `summary`: the best constant, predicting
+    the base rates of the training rows.
+    """
+    groups = of_same_rows(results)
+    return [
+        {
+            "model": "constant" if len(groups) == 1 else f"constant on {rows}",
+            "seeds": [],
+            **_constant(asdict(group[0].test)),
+        }
+        for rows, group in groups
+    ]
+
+
+def _constant(figures: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+    metrics = {
+        f"{task} {metric}": value
+        for task, by_metric in metrics_of(figures).items()
+        for metric, value in by_metric.items()
+    }
+    known = {**metrics, LOSS: loss_of(figures)}
+    return {key: {"mean": value, "sd": None} for key, value in known.items()}
+
+
+def verdicts(results: Sequence[ModelResult]) -> list[str]:
+    """Which models cannot be compared, and remarks on the models beside the constant, a sentence
+    each.
+    """
+    said = [
+        f"{label}: {remark}"
+        for label, group in by_label(results).items()
+        for remark in remarks([asdict(r.test) for r in group])
+    ]
+    return [between, *said] if (between := apart(results)) else said
 
 
 def by_label(results: Sequence[ModelResult]) -> dict[str, list[ModelResult]]:

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from automtl.reports._verdict import verdict
 from automtl.reports.drawing.embed import fill
 from automtl.reports.load import RunView
-from automtl.reports.tables import Estimate, Model, models, more_is_better, scale
+from automtl.reports.tables import Estimate, Model, models, more_is_better, of_same_rows, scale
 from automtl.runs.constant import LOSS, loss_of, metrics_of
 
 
@@ -20,11 +20,18 @@ def verdict_panel(runs: Sequence[RunView]) -> Markup:
 
 def tasks_panel(runs: Sequence[RunView]) -> Markup | None:
     """Per task every model with its headline metric, interval, seeds and lift over the constant;
-    all metrics in a table that opens.
+    all metrics in a table that opens. Models of other rows stand by themselves, with their own
+    constant.
     """
     trained = models(runs)
     if not trained:
         return None
+    groups = [{"title": rows, **_group(own)} for rows, own in of_same_rows(trained)]
+    return fill("tasks.html", groups=groups, split=trained[0].split)
+
+
+def _group(trained: Sequence[Model]) -> dict[str, Any]:
+    """Models of the same rows."""
     tasks = list(dict.fromkeys(task for model in trained for task in model.tasks))
     cards = [_card(task, trained) for task in tasks]
     losses = [_Figure(m.name, len(m.phases), m.loss, m.lift()) for m in trained]
@@ -37,8 +44,7 @@ def tasks_panel(runs: Sequence[RunView]) -> Markup | None:
             "constant": loss_of(trained[0].constant),
         }
     )
-    everything = _everything(trained, tasks)
-    return fill("tasks.html", cards=cards, everything=everything, split=trained[0].split)
+    return {"cards": cards, "everything": _everything(trained, tasks)}
 
 
 class _Figure(NamedTuple):

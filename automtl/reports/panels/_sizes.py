@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -12,13 +13,34 @@ from automtl.reports.drawing.colours import SOFT, TASKS
 from automtl.reports.drawing.embed import embed, fill
 from automtl.reports.drawing.text import FONT, short
 from automtl.reports.load import RunView
-from automtl.reports.tables import Estimate, models, scale
+from automtl.reports.tables import Estimate, Model, models, of_same_rows, scale
 from automtl.runs.constant import LOSS, loss_of
 
 
 def size_panel(runs: Sequence[RunView]) -> Markup | None:
-    """Size and operations against quality, a point per model."""
+    """Size and operations against quality, a point per model; models of other rows stand in
+    pictures of their own.
+    """
     trained = [model for model in models(runs) if model.loss is not None]
+    groups: list[dict[str, Any]] = []
+    several = len(of_same_rows(trained)) > 1
+    for rows, own in of_same_rows(trained):
+        if charts := _charts(own, f"size-{len(groups)}"):
+            title = f"On {rows}" if several else ""
+            legend = [model.name for model in own]
+            groups.append({"title": title, "charts": charts, "left_out": 0, "legend": legend})
+    if not groups:
+        return None
+    note = (
+        f"{trained[0].split.capitalize()} rows; lower and further left is better. Bars: 95% "
+        "intervals of the mean over seeds; a hollow point has one seed and no interval. Dotted "
+        "line: the constant, where it is near."
+    )
+    return fill("charts.html", groups=groups, note=note)
+
+
+def _charts(trained: Sequence[Model], ident: str) -> list[Markup]:
+    """The pictures of models of the same rows, which all have a loss."""
     costs = {
         "megabytes on disk": [model.megabytes for model in trained],
         "FLOPs per row": [model.flops for model in trained],
@@ -35,16 +57,8 @@ def size_panel(runs: Sequence[RunView]) -> Markup | None:
             figure = _scatter(
                 known, title=title, across=cost, constant=loss_of(trained[0].constant)
             )
-            charts.append(embed(figure, f"size-{len(charts)}", title))
-    if not charts:
-        return None
-    note = (
-        f"{trained[0].split.capitalize()} rows; lower and further left is better. Bars: 95% "
-        "intervals of the mean over seeds; a hollow point has one seed and no interval. Dotted "
-        "line: the constant, where it is near."
-    )
-    group = {"title": "", "charts": charts, "left_out": 0, "legend": [m.name for m in trained]}
-    return fill("charts.html", groups=[group], note=note)
+            charts.append(embed(figure, f"{ident}-{len(charts)}", title))
+    return charts
 
 
 @dataclass(frozen=True)

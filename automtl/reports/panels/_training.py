@@ -12,12 +12,15 @@ from automtl.reports.drawing.text import clean
 from automtl.reports.load import PhaseView, RunView
 from automtl.reports.tables import headline, models, names_of
 from automtl.runs.epoch_line import judged
+from automtl.runs.rows import by_rows
 
 _MOST_MODELS = 24
 
 
 def curves_panel(runs: Sequence[RunView]) -> Markup | None:
-    """Losses and each task's headline metric over epochs: of searches, and of trained models."""
+    """Losses and each task's headline metric over epochs: of searches, and of trained models; in
+    pictures of their own where the data are others.
+    """
     groups: list[dict[str, Any]] = []
     searches = [run.search for run in runs if run.search is not None and run.search.lines]
     retrains = [phase for run in runs for phase in run.retrains if phase.lines]
@@ -26,12 +29,19 @@ def curves_panel(runs: Sequence[RunView]) -> Markup | None:
         ("Training of the searched or given models", retrains),
         ("The supernet during the search", searches),
     ):
-        if phases:
-            charts, legend = _charts(phases[:_MOST_MODELS], f"training-{len(groups)}", names)
-            left_out = max(len(phases) - _MOST_MODELS, 0)
+        same = by_rows(phases, lambda phase: (phase.data, phase.run))
+        for rows, own in same:
+            charts, legend = _charts(own[:_MOST_MODELS], f"training-{len(groups)}", names)
+            left_out = max(len(own) - _MOST_MODELS, 0)
             if charts:  # a race trains no supernet
+                where = f", on {rows}" if len(same) > 1 else ""
                 groups.append(
-                    {"title": title, "charts": charts, "left_out": left_out, "legend": legend}
+                    {
+                        "title": title + where,
+                        "charts": charts,
+                        "left_out": left_out,
+                        "legend": legend,
+                    }
                 )
     return fill("charts.html", groups=groups, note="") if groups else None
 
