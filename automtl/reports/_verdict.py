@@ -11,6 +11,7 @@ from automtl.reports._decisions import ended, headlines
 from automtl.reports._sentence import Sentence
 from automtl.reports.load import PhaseView, RunView
 from automtl.reports.tables import Model, data_hash, models
+from automtl.runs import study_remarks
 from automtl.runs.constant import LOSS, above
 from automtl.runs.epoch_line import trained
 from automtl.runs.run_dir import PhaseDir
@@ -144,6 +145,8 @@ def _studied(study: PhaseView) -> Sentence:
             f"; number {small['number']} costs {share:.0%} of it, {figure} {gap:.2%} "
             f"{'lower' if more else 'higher'}"
         )
+    said = study_remarks.remarks(list(trials.values()), monitor=monitor, more_is_better=more)
+    text = ". ".join([*(line[0].upper() + line[1:] for line in said), text])
     words = [
         "automtl",
         "search",

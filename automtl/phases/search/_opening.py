@@ -4,6 +4,7 @@ from pathlib import Path
 
 from automtl.errors import counted
 from automtl.phases.run.session import Session
+from automtl.runs.epoch_line import epochs_in_words
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.space import SearchSpace, rounded
 from automtl.strategies.protocol import Strategy
@@ -34,7 +35,7 @@ def opening(
     if s.race_epochs * fit < min(config.retrain.batch_size, fit):
         length = "1 step"  # less is not trained
     race = f"race of {models}, {most}{length}"
-    how = f"{s.strategy}, {counted(strategy.epochs, 'epoch')}"
+    how = f"{s.strategy}, {epochs_in_words(strategy.epochs, strategy.scoring)}"
     if not s.trains_supernet and s.selection == "race":
         how = race
     elif s.selection == "race":
