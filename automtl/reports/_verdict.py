@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Sequence
 
 from automtl.errors import counted
+from automtl.reports import study_remarks
 from automtl.reports._comparison import compared, epoch_monitors
 from automtl.reports._decisions import ended, headlines
 from automtl.reports._sentence import Sentence
 from automtl.reports.load import PhaseView, RunView
 from automtl.reports.tables import Model, data_hash, models
-from automtl.runs import study_remarks
 from automtl.runs.constant import LOSS, above
 from automtl.runs.epoch_line import trained
 from automtl.runs.run_dir import PhaseDir

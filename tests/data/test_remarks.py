@@ -105,6 +105,7 @@ def test_an_unlucky_random_split_is_an_alarm() -> None:
     rates = {"fit": 0.437, "alpha": 0.309, "validation": 0.532, "test": None}
     task = {
         "counted": {"validation": 9, "test": 9},
+        "classes": None,
         "rates": {"positive": rates, "other": dict.fromkeys(rates, 0.5)},
         "p": 2e-7,
     }

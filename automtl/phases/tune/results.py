@@ -17,8 +17,8 @@ from automtl.config_tune import Value
 from automtl.errors import NoResult
 from automtl.phases.tune._ranges import KIND, trial_settings
 from automtl.phases.tune._study import SUMS
+from automtl.reports.study_remarks import constant_of, remarks
 from automtl.runs.run_dir import PhaseDir
-from automtl.runs.study_remarks import constant_of, remarks
 from automtl.strict import printable, to_yaml
 from automtl.training.early_stopping import Monitor
 
@@ -141,7 +141,7 @@ def write_results(
 
 
 def study_lines(ended: Sequence[Finding], monitor: Monitor) -> list[str]:
-    """What must be said before a trial is called the best; see `runs/study_remarks.py`."""
+    """What must be said before a trial is called the best; see `reports/study_remarks.py`."""
     return remarks(_plain(ended), monitor=monitor.name, more_is_better=monitor.more_is_better)
 
 
