@@ -23,6 +23,9 @@ _WORDING = {
     "dict_type": "must be a mapping",
     "mapping_type": "must be a mapping",
     "invalid_key": "must be a word, as every key",
+    "tuple_type": "must be a list",
+    "too_short": "must have at least {min_length} {items}",
+    "too_long": "must have at most {max_length} {items}",
 }
 # a surrogate: no letter, and no file or terminal takes it
 _HALF_LETTER = re.compile(r"\\u[dD][89a-fA-F]|\\U0000[dD][89a-fA-F]")
@@ -199,7 +202,7 @@ def build(model: type[Model], data: Any, where: object) -> Model:
     try:
         return model.model_validate(plain_tuples(data))
     except ValidationError as error:
-        details = error.errors()
+        details = _own_faults(error)
         faults = [_fault(model, detail) for detail in details[:_MAX_FAULTS]]
         faults += [f"and {len(details) - _MAX_FAULTS} more"] if len(details) > _MAX_FAULTS else []
         paths = [".".join(map(str, detail["loc"])) for detail in details]
@@ -222,8 +225,19 @@ def check_fields(model: type[BaseModel], data: Mapping[str, Any], where: object)
         create_model(model.__name__, __base__=Strict, **own).model_validate(plain_tuples(data))
     except ValidationError as error:
         raise ConfigError(
-            where, " | ".join(_fault(model, detail) for detail in error.errors()[:_MAX_FAULTS])
+            where, " | ".join(_fault(model, detail) for detail in _own_faults(error)[:_MAX_FAULTS])
         ) from None
+
+
+def _own_faults(error: ValidationError) -> list[Any]:
+    """The faults, but for a list called too short since its items have faults, which stand there
+    themselves.
+    """
+    return [
+        detail
+        for detail in error.errors()
+        if detail["type"] != "too_short" or len(detail["input"]) < detail["ctx"]["min_length"]
+    ]
 
 
 def plain_tuples(value: Any) -> Any:
@@ -231,6 +245,11 @@ def plain_tuples(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: plain_tuples(item) for key, item in value.items()}
     return tuple(plain_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _plain_lists(value: Any) -> Any:
+    """The other way round: what was given, as it was written."""
+    return [_plain_lists(item) for item in value] if isinstance(value, tuple) else value
 
 
 def shown(text: str, letters: int = _MAX_SHOWN) -> str:
@@ -250,8 +269,15 @@ def _fault(model: type[BaseModel], detail: Any) -> str:
     if detail["type"] == "string_pattern_mismatch" and (form := _description(model, detail["loc"])):
         return f"{path} must be: {form}, got {shown(repr(detail['input']))}"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    message = shown(_WORDING.get(detail["type"], message), 1000)
-    got = "" if isinstance(detail["input"], Mapping) else f", got {shown(repr(detail['input']))}"
+    context = detail.get("ctx", {})
+    length = context.get("min_length", context.get("max_length"))
+    items = "item" if length == 1 else "items"
+    if (wording := _WORDING.get(detail["type"])) is not None:
+        message = wording.format(**context | {"items": items})
+    message, given = shown(message, 1000), _plain_lists(detail["input"])
+    got = "" if isinstance(given, Mapping) else f", got {shown(repr(given))}"
+    if detail["type"] == "too_long":
+        got = f", got {len(given)}"
     return f"{path + ' ' if path else ''}{message}{got}"
 
 

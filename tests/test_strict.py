@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from automtl.config import RunConfig
 from automtl.errors import ConfigError
+from automtl.spaces.space import SearchSpace
 from automtl.strict import build, load_yaml, parse_yaml, to_yaml
 
 LETTERS = st.text(st.characters(exclude_categories=["Cs"]))  # half a letter is no text
@@ -113,7 +114,7 @@ def test_what_is_written_is_read_back_as_it_was(value):
     [
         ({"search": None}, "search must be a mapping of settings, got None"),
         ({"search": 3}, "search must be a mapping of settings, got 3"),
-        ({"sharing": [1]}, r"sharing must be a mapping, got \(1,\)"),
+        ({"sharing": [1]}, r"sharing must be a mapping, got \[1\]"),
         ({"search": {1: 2}}, "search.1 must be a word, as every key, got 1"),
     ],
 )
@@ -121,3 +122,19 @@ def test_a_message_names_no_class_of_ours(settings_of_a_run, message):
     with pytest.raises(ConfigError, match=message) as caught:
         build(RunConfig, settings_of_a_run, "run.yaml")
     assert "Section" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"interaction": []}, "interaction must have at least 1 item, got []"),
+        ({"interaction": "skip"}, "interaction must be a list, got 'skip'"),
+        ({"interaction": [["skip"]]}, "interaction.0 should be a valid string, got ['skip']"),
+        ({"towers": [8] * 17}, "towers must have at most 16 items, got 17"),
+    ],
+)
+def test_a_list_of_a_space_is_spoken_of_as_a_list(change, message):
+    plain = {"name": "a", "source": "b", "interaction": ["skip"], "expert": ["skip"]}
+    with pytest.raises(ConfigError) as caught:
+        build(SearchSpace, plain | change, "space.yaml")
+    assert str(caught.value) == f"space.yaml: {message}"

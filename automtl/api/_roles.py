@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from automtl.data.access.paths import ROWS
-from automtl.data.describe import draft
+from automtl.data.describe import draft, slipped_label
 from automtl.errors import ConfigError
 from automtl.files import scratch_folder, write_table
 from automtl.strict import nearest, parse_yaml
@@ -37,7 +37,9 @@ class Roles:
     Args:
         ids, numbers, lists: features: names, or settings as a YAML file says them; where none of
             the three is given, the draft's.
-        tasks: what to predict: names of labels, settings, or name -> kind.
+        tasks: what to predict: names of labels, settings, or name -> kind. A kind that is not said
+            is guessed from the values; a label of texts is multiclass, unless at least nine in ten
+            say yes and no or are numbers: then the others are slips, which preparing refuses.
         weights: a column of weights of the rows, for all tasks.
         split: "random", "time:COLUMN", "by_user:COLUMN" or settings; default the draft's, or random
             where features are named.
@@ -58,7 +60,8 @@ class Roles:
         self._split = split
         for name, given in {"ids": ids, "numbers": numbers, "lists": lists, "tasks": tasks}.items():
             if isinstance(given, str):
-                raise ConfigError(name, "must be a list of columns", repr(given), f"[{given!r}]")
+                fix = f"write {name}=[{given!r}]"
+                raise ConfigError(name, "must be a list of columns", repr(given), fix)
             items: list[Any] = [] if given is None else list(given)
             if odd := [item for item in items if not isinstance(item, str | Mapping)]:
                 rule = "must be names of columns (texts), or mappings of settings"
@@ -78,7 +81,7 @@ class Roles:
         """
         drafted = parse_yaml(draft(path, name), "draft")
         assert isinstance(drafted, dict), "a draft is a mapping"
-        tasks = self._labels(drafted)
+        tasks = self._labels(drafted, path)
         labels = {task["label"] for task in tasks}
         settings: dict[str, Any] = {"name": drafted["name"], "files": drafted["files"]}
         settings["tasks"] = tasks
@@ -109,7 +112,7 @@ class Roles:
             )
         return [feature for feature in drafted["features"] or () if feature["name"] not in taken]
 
-    def _labels(self, drafted: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _labels(self, drafted: Mapping[str, Any], path: str | Path) -> list[dict[str, Any]]:
         given = self._tasks
         items = (
             [_task_of(name, kind) for name, kind in given.items()]
@@ -125,6 +128,8 @@ class Roles:
             guess = {k: v for k, v in known.get(task["label"], {}).items() if k != "name"}
             if not guess and kinds.get(task["label"]) in _LABEL_KINDS:
                 guess = {"kind": _LABEL_KINDS[kinds[task["label"]]]}
+            if "kind" not in task and guess.get("kind", "multiclass") == "multiclass":
+                guess = slipped_label(path, str(task["label"])) or guess
             task = (
                 guess | task if task.get("kind", guess.get("kind")) == guess.get("kind") else task
             )

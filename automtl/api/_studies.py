@@ -143,5 +143,9 @@ def _study(result: TuneResult) -> Answer:
         }
         for f in result.findings
     ]
-    said = [f"{name}: {result.folder.path / f'{name}.yaml'}" for name in result.named]
+    said = [*result.remarks]
+    if result.constant is not None:
+        shown = result.monitor.shown(result.constant)
+        said.append(f"the constant: validation {result.monitor.name} {shown:.5f}")
+    said += [f"{name}: {result.folder.path / f'{name}.yaml'}" for name in result.named]
     return Answer(f"trials ({result.state})", pd.DataFrame(rows), said, source=result)

@@ -39,6 +39,11 @@ def in_python(text: str) -> str:
     """
     text = re.sub(r"automtl data describe (\S+) --draft \S+", _drafting, text)
     text = re.sub(r"`?automtl data (?:prepare|describe)(?: (\S+))?`?", "`automtl.describe`", text)
+    text = re.sub(
+        r"use kind: multiclass for task '([^']+)'",
+        r"say tasks={'\1': 'multiclass'} (in a YAML `kind: multiclass`)",
+        text,
+    )
     text = re.sub(rf"\bautomtl ({_COMMANDS})\b", r"automtl.\1", text)
     text = re.sub(r"--set (\w+)\.(\w+)=([^\s;,]+)", _setting, text)
     text = re.sub(r"--set ([\w.]+)", r"\1", text)

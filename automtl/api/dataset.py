@@ -95,6 +95,9 @@ class Dataset:
                 dict of columns.
             tasks: what to predict: columns, or column -> kind (binary, regression, multiclass), or
                 settings as a YAML file says them: `[{"name": "buy", "where": "click == 1"}]`.
+                A kind that is not said is guessed from the values: where nine in ten of them are 0
+                and 1, yes and no, or numbers, others are slips and refused with their row; other
+                texts are classes, which `describe()` names.
             ids: columns of ids and words, each with an embedding.
             numbers: columns of numbers.
             lists: columns of lists of ids.

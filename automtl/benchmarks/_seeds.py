@@ -10,7 +10,7 @@ from statistics import fmean
 import numpy as np
 import pandas as pd
 
-from automtl.benchmarks.tables import DRAWN, FRESH, first_part
+from automtl.benchmarks.tables import DRAWN, FRESH, first_part, need_table
 from automtl.errors import DataError
 
 
@@ -23,8 +23,10 @@ def seed_effects(table: pd.DataFrame) -> dict[int, float]:
     the first seeds, so that its fresh losses would show a rise that no seed adds.
 
     Raises:
+        ConfigError: it is no table.
         DataError: nothing was trained, or seeds have no architectures in common.
     """
+    need_table(table)
     drawn = table[(table["kind"] == DRAWN) & table["loss"].notna()]
     random = list(table.attrs.get("groups", {}).get("random", []))
     fresh = drawn[(drawn["stage"] == FRESH) & drawn["architecture"].isin(random)]
@@ -47,6 +49,7 @@ def seed_effects(table: pd.DataFrame) -> dict[int, float]:
 
 def without_seed_effects(table: pd.DataFrame) -> pd.DataFrame:
     """The table with every `loss` less what its seed adds; NaN where that is not known."""
+    need_table(table)
     level = table.assign(loss=table["loss"] - table["seed"].map(seed_effects(table)))
     level.attrs = table.attrs
     return level

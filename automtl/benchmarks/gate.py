@@ -10,7 +10,7 @@ from automtl.benchmarks._statistics import (
     icc_interval,
     stratum_means,
 )
-from automtl.benchmarks.tables import DRAWN, first_part
+from automtl.benchmarks.tables import DRAWN, first_part, need_table
 from automtl.statistics import Interval
 
 LEAST_ICC = 0.3
@@ -78,8 +78,10 @@ def gate(table: pd.DataFrame) -> Verdict:
     seeds that no result chose.
 
     Raises:
+        ConfigError: it is no table.
         DataError: fewer than two architectures, or none trained with several seeds.
     """
+    need_table(table)
     known = first_part(table[~table["sealed"].astype(bool)])
     failed = int(
         ((table["kind"] == DRAWN) & ~table["sealed"].astype(bool) & table["loss"].isna()).sum()

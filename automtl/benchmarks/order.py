@@ -14,7 +14,7 @@ import pandas as pd
 from automtl.benchmarks._seeds import without_seed_effects
 from automtl.benchmarks._statistics import RESAMPLES, attainable_interval, attainable_tau, seed_tau
 from automtl.benchmarks.gate import lets_judge
-from automtl.benchmarks.tables import first_part
+from automtl.benchmarks.tables import first_part, need_table
 from automtl.errors import ConfigError, DataError, counted
 from automtl.statistics import LEVEL, Interval
 
@@ -119,8 +119,10 @@ def truth(table: pd.DataFrame, *, least: int = 3) -> pd.DataFrame:
     validation, less what each seed adds to all, `loss_b`, `stratum`, `flops` and `parameters`.
 
     Raises:
+        ConfigError: it is no table.
         DataError: there are fewer than `least`, or seeds have no architectures in common.
     """
+    need_table(table, "loss_b", "flops", "parameters")
     known = first_part(without_seed_effects(table)).groupby("architecture", sort=True)
     frame = known.agg(
         {"loss": "mean", "loss_b": "mean", "stratum": "first", "flops": "first"}
@@ -157,7 +159,7 @@ def judge_order(
         seed: of the bootstrap.
 
     Raises:
-        ConfigError: no resample.
+        ConfigError: no resample, or no table.
         DataError: an architecture has no score, or one that is not finite; or there are fewer than
             `LEAST` architectures.
     """

@@ -104,8 +104,27 @@ class Placement:
 def first_part(table: pd.DataFrame) -> pd.DataFrame:
     """The drawn architectures' trainings that chose and were chosen by nothing, those that failed
     left out.
+
+    Raises:
+        ConfigError: it is no such table.
     """
+    need_table(table)
     return table[(table["kind"] == DRAWN) & (table["stage"] != FRESH) & table["loss"].notna()]
+
+
+def need_table(table: object, *more: str) -> None:
+    """Refuse what is no table of trainings, or has not the columns that one has and some more.
+
+    Raises:
+        ConfigError: a column is not there.
+    """
+    fix = "take a table of automtl.benchmarks.load"
+    if not isinstance(table, pd.DataFrame):
+        raise ConfigError("table", "must be a table of trainings", type(table).__name__, fix)
+    needed = ("architecture", "kind", "stratum", "sealed", "seed", "stage", "loss", *more)
+    if absent := [name for name in needed if name not in table.columns]:
+        got = ", ".join(map(str, table.columns))[:200] or "no column"
+        raise ConfigError("table", f"must have the columns {', '.join(absent)}", got, fix)
 
 
 def place(

@@ -134,5 +134,6 @@ def _cell(value: object) -> str:
     if isinstance(value, dict) and all(isinstance(part, dict) for part in value.values()):
         return "; ".join(f"{name}: {_cell(part)}" for name, part in value.items())
     if isinstance(value, dict):
-        return ", ".join(f"{_WORDS.get(k, k)} {_cell(v)}" for k, v in value.items())
+        known = {k: v for k, v in value.items() if v is not None}
+        return ", ".join(f"{_WORDS.get(k, k)} {_cell(v)}" for k, v in known.items())
     return f"{value:.5f}" if isinstance(value, float) else str(value)

@@ -175,8 +175,10 @@ def _show(result: "TuneResult", source: str, *, as_json: bool, full: bool) -> No
             "monitor": monitor,
             "named": result.named,
         }
-        print_json({**head, "trials": trials})
+        print_json({**head, "remarks": result.remarks, "trials": trials})
         return
+    for line in result.remarks:
+        say(line)
     _trials(result, full)
     say(f"settings: {result.folder.config}")
     if result.state != "done":
@@ -211,6 +213,9 @@ def _trials(result: "TuneResult", full: bool) -> None:
         ]
         for f in trials
     ]
+    if result.constant is not None:
+        shown = f"{result.monitor.shown(result.constant):.5f}"
+        rows.append(["-", "constant", shown, "-", "-", "the training rows' base rates"])
     states = Counter(f.state for f in result.findings)
     counts = ", ".join(f"{count} {_STATES[state]}" for state, count in states.items())
     left = len(result.findings) - len(trials)

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from automtl.errors import counted
+from automtl.reports import study_remarks
 from automtl.reports._comparison import compared, epoch_monitors
 from automtl.reports._decisions import ended, headlines
 from automtl.reports._sentence import Sentence
@@ -142,6 +143,8 @@ def _studied(study: PhaseView) -> Sentence:
             f"; number {small['number']} costs {share:.0%} of it, {figure} {gap:.2%} "
             f"{'lower' if more else 'higher'}"
         )
+    said = study_remarks.remarks(list(trials.values()), monitor=monitor, more_is_better=more)
+    text = ". ".join([*(line[0].upper() + line[1:] for line in said), text])
     words = [
         "automtl",
         "search",

@@ -10,7 +10,7 @@ from automtl.bounds import fitting, parse_json, read_lines
 from automtl.errors import ArtifactError, counted
 from automtl.runs import decided
 from automtl.runs.constant import LOSS, above, remarks
-from automtl.runs.epoch_line import judged, trained
+from automtl.runs.epoch_line import epochs_in_words, judged, scores_only, trained
 from automtl.runs.manifest import Manifest, again, now
 from automtl.runs.run_dir import PhaseDir, RunDir
 
@@ -66,6 +66,8 @@ def _facts(phase: PhaseDir, manifest: dict[str, Any]) -> dict[str, Any]:
         facts["left_s_at_most"] = _left(manifest, last)
     if last is not None and not drawn:
         facts["last_epoch"] = _epoch(last)
+        if scores_only(last):
+            facts["last_epoch"]["trained"] = "nothing, since it scores architectures"
     if best := _best(lines):
         facts["best_epoch"] = best
     if manifest.get("monitor", LOSS) != LOSS:
@@ -237,7 +239,7 @@ def _derived(phase: PhaseDir, manifest: dict[str, Any]) -> str:
     """What an architecture rests on, in words: epochs, a race, both, or a draw alone."""
     lines = phase.read_metrics()
     epochs = manifest["finished_epochs"] if not lines or any(map(trained, lines)) else 0
-    after = [counted(epochs, "epoch")] if epochs else []
+    after = [epochs_in_words(epochs, sum(map(scores_only, lines)))] if epochs else []
     if phase.race.exists():
         after.append(f"a race of {counted(len(list(read_lines(phase.race))), 'training')}")
     if not after:

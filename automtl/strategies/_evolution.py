@@ -91,7 +91,8 @@ class Evolution(SupernetSearch):
             SinglePath(net, context.schema, context.settings, encoding=self.encoding, **same),
         )
         self._trained = self.epochs
-        self.epochs += 1 + context.options.generations
+        self.scoring = 1 + context.options.generations
+        self.epochs += self.scoring
         self._scored: list[tuple[Genome, float]] = []
 
     def run_epoch(self, epoch: int, start: int = 0) -> Iterator[StepEvent]:

@@ -41,7 +41,7 @@ def make_pricing(net: Supernet, schema: Schema, settings: DartsSettings) -> Pric
     limits = Limits(
         s.max_flops,
         s.max_params,
-        None if s.max_latency_ms is None else round(1000 * s.max_latency_ms),
+        None if s.max_latency_ms is None else round(1000 * s.max_latency_ms, 9),
     )
     if not limits.active and not s.cost_weight:
         return None

@@ -40,10 +40,10 @@ class Limits:
 
     flops: int | None = None
     parameters: int | None = None
-    latency_us: int | None = None
+    latency_us: float | None = None
 
     @property
-    def active(self) -> dict[str, int]:
+    def active(self) -> dict[str, float]:
         """The limits that are set, by cost."""
         return {name: value for name in COSTS if (value := getattr(self, name)) is not None}
 

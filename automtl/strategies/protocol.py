@@ -114,12 +114,14 @@ class Strategy:
 
     Attributes:
         epochs: planned.
+        scoring: how many of these, the last ones, score architectures and train nothing.
         trains: whether an epoch trains anything; one that only draws is not counted.
         samples: rows that training and scoring have read so far.
         supernet: the network whose state must be kept; None where there is none.
     """
 
     epochs: int = 1
+    scoring: int = 0
     trains: bool = True
     samples: int = 0
     supernet: Supernet | None = None

@@ -1,5 +1,7 @@
 """Results act: networks, answers, judgements, pictures; and they are found again on disk."""
 
+import re
+
 import pandas as pd
 import pytest
 import torch
@@ -178,6 +180,14 @@ def test_a_study(data, home, tmp_path):
     study = automtl.tune(data, space=SPACE, trials=2, out=tmp_path / "study", **BRIEF)
     assert study.frame["state"].tolist() == ["complete", "complete"]
     assert "best" in study.frame["named"].str.cat(sep=", ")
+    told = " | ".join(study.sentences)
+    assert "single trainings of one seed do not tell trials apart" in told
+    constant = re.search(r"the constant: validation MTL-Loss (\d\.\d{5})", told)
+    assert float(constant[1]) == pytest.approx(study.source.constant, abs=1e-5)
+    worse = study.source.findings[study.source.named["best"]].loss >= study.source.constant
+    assert ("no trial is better than the constant" in told) is worse
+    head = (study.source.folder.path / "best.yaml").read_text().splitlines()
+    assert head[: len(study.source.remarks)] == [f"# {line}." for line in study.source.remarks]
     with pytest.raises(
         ConfigError, match='source: must be a search, or its folder, for over="sharing"'
     ):

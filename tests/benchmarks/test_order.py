@@ -202,3 +202,12 @@ def test_what_is_no_score_is_named(table, wrong):
         judge_order([[1.0]], table)
     with pytest.raises(ConfigError, match="resamples: must be at least 1"):
         judge_order([scored(table, 0.0)], table, resamples=0)
+
+
+@pytest.mark.parametrize("column", ["loss", "loss_b", "seed", "parameters"])
+def test_a_table_without_a_column_is_refused(table, column):
+    scores = scored(table, 0.01)
+    with pytest.raises(ConfigError, match=f"table: must have the columns {column}, got architect"):
+        judge_order([scores], table.drop(columns=column), resamples=5)
+    with pytest.raises(ConfigError, match="table: must be a table of trainings, got str"):
+        judge_order([scores], "census_income", resamples=5)

@@ -125,6 +125,7 @@ def test_columns_of_other_lengths_or_without_a_type_are_refused() -> None:
     with pytest.raises(DataError, match="rows: must have columns of one length, got a 2, b 1"):
         as_table({"a": [1, 2], "b": [1]})
     with pytest.raises(
-        DataError, match="rows: column 'a': must hold numbers, texts, times, or lists of them"
+        DataError,
+        match="rows: row 1, column 'a': must hold numbers, texts, times, or lists of them",
     ):
         as_table({"a": [object()]})

@@ -300,7 +300,7 @@ def test_texts_of_a_parquet_that_are_no_utf8(tmp_path: Path) -> None:
 
 def test_a_list_is_no_category(tmp_path: Path) -> None:
     frame(3).assign(tag=[["a"], ["b"], []]).to_parquet(tmp_path / "rows.parquet")
-    assert "rows.parquet: column 'tag': must be read as text" in str(
+    assert "column 'tag': must hold one value in each row, got lists, such as ['a']; make" in str(
         refusal(tmp_path, None, files={"train": "rows.parquet"})
     )
 

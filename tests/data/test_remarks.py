@@ -105,6 +105,7 @@ def test_an_unlucky_random_split_is_an_alarm() -> None:
     rates = {"fit": 0.437, "alpha": 0.309, "validation": 0.532, "test": None}
     task = {
         "counted": {"validation": 9, "test": 9},
+        "classes": None,
         "rates": {"positive": rates, "other": dict.fromkeys(rates, 0.5)},
         "p": 2e-7,
     }
@@ -152,7 +153,8 @@ def test_tasks_of_every_kind_are_compared(tmp_path: Path) -> None:
     assert kind["p"] == pytest.approx(stats.chi2_contingency(counts).pvalue, rel=1e-9, abs=1e-300)
     assert kind["rates"]["class b"]["test"] == counts[3, 1] / 500
     chance = describe(prepared(tmp_path / "random", table, tasks=tasks))
-    assert all(task["p"] > 0.001 for task in chance["tasks"]) and chance["remarks"] == []
+    assert all(task["p"] > 0.001 for task in chance["tasks"])
+    assert chance["remarks"] == ["task 'kind' is multiclass, of 3 classes: 'a', 'b' and 'c'"]
 
 
 def test_a_task_without_labels_to_judge_by_is_told(tmp_path: Path) -> None:

@@ -289,3 +289,11 @@ def test_a_setting_that_the_search_does_not_read_is_refused(dataset, tmp_path):
     assert default_budget(bare(dataset, "search.rivals=[]")) == "3.5e13flops"
     assert default_budget(bare(dataset, "search.race_epochs=2")) is None
     assert default_budget(bare(dataset, *PAPER)) is None
+
+
+def test_one_pass_is_one_in_the_words_of_a_plan(dataset):
+    words = {
+        passes: filled(dataset, "400000rows", *RACE, f"search.race_epochs={passes}")[1].words
+        for passes in (1, 2)
+    }
+    assert "at most 1 pass," in words[1] and "at most 2 passes," in words[2]

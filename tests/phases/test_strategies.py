@@ -12,6 +12,7 @@ from automtl.errors import ConfigError
 from automtl.phases.run.reporter import Silent
 from automtl.phases.search import search
 from automtl.phases.search.plan import plan_search
+from automtl.phases.search.state import SearchResult
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import RunDir
 from automtl.spaces.architecture import Architecture
@@ -205,3 +206,21 @@ def test_perturbation_through_the_phase_and_where_it_is_refused(dataset, tmp_pat
     assert found.choices == Architecture.load(tmp_path / "plain/search/architecture.json").choices
     with pytest.raises(ConfigError, match="perturbation needs a strategy among darts, snas"):
         config(dataset, "search.selection=perturbation", "search.strategy=gdas")
+
+
+class Listening(Silent):
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+def test_evolution_tells_which_of_its_epochs_score(dataset, tmp_path):
+    heard = Listening()
+    made = config(dataset, "search.strategy=evolution")
+    found = search(made, out=tmp_path / "run", reporter=heard)
+    words = "4 epochs (2 train, 2 score architectures)"
+    assert found.after == SearchResult.read(RunDir(tmp_path / "run").search).after
+    assert found.after == f" after {words}"
+    assert any(f"evolution, {words}, read by argmax" in line for line in heard.said)

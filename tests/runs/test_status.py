@@ -3,6 +3,7 @@
 import pytest
 
 from automtl import files
+from automtl.cli.main import main
 from automtl.runs.epoch_line import trained
 from automtl.runs.manifest import Manifest
 from automtl.runs.overview import cleanable, overview, remove
@@ -180,3 +181,34 @@ def test_a_race_over_draws_has_no_epochs(lines, trainings, place, verdict, tmp_p
 def test_an_epoch_of_evolution_that_only_scores_is_no_draw():
     nothing = {"loss": {"click": None, "total": None}}
     assert trained({**nothing, "best_score": 0.3}) and not trained(nothing)
+
+
+@pytest.fixture
+def screen(monkeypatch, capfd):
+    """What `automtl status FOLDER --full` shows, in one line."""
+
+    def shown(folder):
+        monkeypatch.setattr("sys.argv", ["automtl", "status", str(folder), "--full"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+        return " ".join(capfd.readouterr().out.split())
+
+    return shown
+
+
+def test_an_epoch_that_only_scores_has_no_loss_and_says_so(tmp_path, screen):
+    phase = made(tmp_path / "a")
+    values = Manifest.read(phase.manifest)
+    scoring = {**line(1, None), "best_score": 0.5, "validation": line(1, 0.5)["validation"]}
+    phase.append_metrics(scoring)
+    values.finish("done", finished_epochs=2)
+    told = screen(tmp_path / "a")
+    assert "None" not in told and "trained nothing, since it scores architectures" in told
+    assert "architecture derived after 2 epochs (1 train, 1 score architectures)" in told
+
+
+def test_no_figure_that_is_not_known_is_written_as_none(tmp_path, screen):
+    phase = made(tmp_path / "a")
+    phase.append_metrics({**line(1, 0.5), "validation": {"tasks": {}, "loss": None}})
+    assert "None" not in screen(tmp_path / "a")

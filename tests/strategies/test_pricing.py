@@ -235,3 +235,12 @@ def test_the_expected_cost_by_hand_and_its_gradient_lowers_it():
             darts.step(random_batch(m.schema, seed=step), random_batch(m.schema, seed=step + 50))
         ends.append(float(ExpectedCost(pricing_of(darts.net, m.schema), "flops")().detach()))
     assert ends[1] < 0.8 * ends[0]
+
+
+@pytest.mark.parametrize(("limit", "shown"), [(0.00001, "1e-05"), (0.0123, "0.0123")])
+def test_a_limit_of_time_is_refused_as_it_was_given(limit, shown):
+    m = small_context()
+    times = made_up(m.make_supernet())
+    m = small_context(settings={"max_latency_ms": limit, "latencies": times, "epochs": 2})
+    with pytest.raises(ConfigError, match=rf"max_latency_ms: must be at least .*got {shown}; "):
+        STRATEGIES["darts"](m)

@@ -2,5 +2,6 @@
 
 from automtl.data.describe._describe import describe
 from automtl.data.describe._draft import draft
+from automtl.data.describe._targets import slipped_label
 
-__all__ = ["describe", "draft"]
+__all__ = ["describe", "draft", "slipped_label"]

@@ -17,7 +17,7 @@ from automtl.data.describe._naming import is_time_of_something_else
 from automtl.data.describe._profile import Profile, look
 from automtl.data.describe._relations import related
 from automtl.data.describe._shapes import FEW, is_whole
-from automtl.data.describe._targets import is_truth, known_words, positives
+from automtl.data.describe._targets import but_for_slips, is_truth, known_words, positives
 from automtl.data.prepare.rows import PER_SECOND
 from automtl.data.prepare.split import Cuts, Times
 from automtl.data.spec.sections import Split
@@ -260,7 +260,7 @@ def _label_facts(label: Guess) -> str:
         ]
         facts += (
             []
-            if is_truth(values)
+            if is_truth(values) or but_for_slips(values)
             else [
                 f"which of {' and '.join(map(repr, sorted(known_words(values))))} is 1 is a guess"
             ]
@@ -273,6 +273,8 @@ def _label_facts(label: Guess) -> str:
         numbers = values.numbers
         facts = [] if numbers is None else [f"{np.nanmin(numbers):g} to {np.nanmax(numbers):g}"]
         facts += ["or kind: multiclass"] if is_whole(values) and len(values.words) <= FEW else []
+    if but_for_slips(values) == settings and len(known_words(values)) > 2:
+        facts.append("MEND the few other values, or kind: multiclass")
     facts += [f"{percent(values.missing)} missing"] if values.missing else []
     return "; ".join([*facts, *filter(None, [label.reason])])
 

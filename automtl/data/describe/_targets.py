@@ -1,12 +1,13 @@
 """Which columns look like labels, and as which kind of task each would be learnt."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from automtl.data.describe import _naming
-from automtl.data.describe._profile import Values
+from automtl.data.describe._profile import Values, look
 from automtl.data.describe._shapes import FEW, MANY, is_whole
 from automtl.data.values.forms import MISSING_NUMBERS
 
@@ -31,6 +32,8 @@ _PAIRS = (
         ("win", "loss"),
     ),
 )
+_DIGITS = (("1", "0"), ("true", "false"))  # pairs that a binary task reads without `positive`
+SLIPS = 0.1  # of a label's rows: as many may be slips
 
 
 def standing(values: Values) -> Standing:
@@ -79,7 +82,38 @@ def settings_of(values: Values) -> dict[str, Any] | None:
         _naming.is_rating(values.name) or not is_whole(values) or len(words) > FEW
     ):
         return {"kind": "regression"}
+    if settings := but_for_slips(values):
+        return settings
     return {"kind": "multiclass"} if 2 < len(words) <= MANY else None
+
+
+def but_for_slips(values: Values) -> dict[str, Any] | None:
+    """The label that a column of words would be without its slips, so that preparing refuses each
+    of these with its row; None where it looks like one of classes.
+
+    The rule: where at least nine in ten of the known labels say yes and no in one manner, it is
+    binary; where as many are numbers, it is regression. Classes of which that holds must be said
+    to be multiclass.
+    """
+    if values.numbers is not None or values.is_list:
+        return None
+    counts = dict(zip(values.words.to_pylist(), values.counts.tolist(), strict=True))
+    rows = {word: counts[word] for word in known_words(values)}
+    least = (1 - SLIPS) * sum(rows.values())
+    for yes, no in _PAIRS:
+        words = {sign: [word for word in rows if _plain(word) == sign] for sign in (yes, no)}
+        if all(words.values()) and sum(rows[w] for each in words.values() for w in each) >= least:
+            return {"kind": "binary"} | (
+                {} if (yes, no) in _DIGITS else {"positive": max(words[yes], key=rows.__getitem__)}
+            )
+    numbers = sum(count for word, count in rows.items() if _is_number(word))
+    return {"kind": "regression"} if rows and numbers >= least else None
+
+
+def slipped_label(path: str | Path, column: str) -> dict[str, Any] | None:
+    """What `but_for_slips` says of a column of a table; None where the table has no such column."""
+    columns = {values.name: values for values in look(path).columns}
+    return but_for_slips(columns[column]) if column in columns else None
 
 
 def positives(values: Values, settings: Mapping[str, Any]) -> np.ndarray:
@@ -97,6 +131,8 @@ def positives(values: Values, settings: Mapping[str, Any]) -> np.ndarray:
             else float(np.nanmedian(numbers[values.codes[values.codes >= 0]]))
         )
         of_words = (numbers > cut).astype(float)
+    elif settings["kind"] == "binary":  # 0 and 1, but for slips
+        of_words = np.array([float(_plain(word) in ("1", "true")) for word in words])
     else:
         of_words = (np.arange(len(words)) != np.argmax(values.counts)).astype(float)
     of_words[[word in MISSING_NUMBERS for word in words]] = np.nan
@@ -113,6 +149,13 @@ def _plain(word: str) -> str:
         return f"{float(word):g}"
     except ValueError:
         return word.lower()
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return bool(np.isfinite(float(word)))
+    except ValueError:
+        return False
 
 
 def _positive(values: Values, words: list[str]) -> str:

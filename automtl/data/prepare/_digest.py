@@ -197,7 +197,7 @@ def _label(columns: Columns, task: TaskConfig, two_words: TwoWords | None) -> pa
         if two_words
         else _truth(columns, task)
         if task.kind == "binary"
-        else columns.numbers(task.label)
+        else _amounts(columns, task)
     )
     values = transformed(columns, task.label, values, task.transform)
     return pa.array(np.where(exists, values, np.nan))
@@ -206,7 +206,7 @@ def _label(columns: Columns, task: TaskConfig, two_words: TwoWords | None) -> pa
 def _truth(columns: Columns, task: TaskConfig) -> np.ndarray:
     """Labels that are 0 and 1, or true and false."""
     rule = f"must be 0, 1 or empty for the binary task '{task.name}'"
-    fix = "mend the value, or use kind: multiclass"
+    fix = f"mend the value, or use kind: multiclass for task '{task.name}'"
     try:
         values = columns.numbers(task.label)
     except DataError as error:
@@ -217,6 +217,15 @@ def _truth(columns: Columns, task: TaskConfig) -> np.ndarray:
     if wrong.any():
         columns.fail(task.label, wrong, rule, f"{values[np.argmax(wrong)]:g}", fix)
     return values
+
+
+def _amounts(columns: Columns, task: TaskConfig) -> np.ndarray:
+    """Labels that are numbers."""
+    try:
+        return columns.numbers(task.label)
+    except DataError as error:
+        fix = f"{error.fix}, or use kind: multiclass for task '{task.name}'"
+        raise DataError(error.where, error.rule, error.got, fix) from error
 
 
 def _weight(columns: Columns, name: str) -> pa.Array:

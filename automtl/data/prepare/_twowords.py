@@ -32,7 +32,9 @@ class TwoWords:
         """
         column, task = columns.classes(self._task.label), self._task
         words = np.array(column.dictionary.to_pylist(), dtype=object)
-        for code in np.unique(column.indices.to_numpy()).tolist():
+        rows = np.bincount(column.indices.to_numpy(), minlength=len(words))
+        # the commonest first: a word that was mistyped is not taken for the other of the two
+        for code in np.argsort(-rows, kind="stable")[: np.count_nonzero(rows)].tolist():
             word = words[code]
             if word in ("", self._positive, self.negative):
                 continue
@@ -41,7 +43,7 @@ class TwoWords:
                     f"must be {task.positive!r} or {self.negative!r} for the binary task "
                     f"'{task.name}' (positive: {task.positive})"
                 )
-                fix = "mend the value, or use kind: multiclass"
+                fix = f"mend the value, or use kind: multiclass for task '{task.name}'"
                 columns.fail(
                     task.label, column.indices.to_numpy() == code, rule, repr(word[:80]), fix
                 )

@@ -20,6 +20,7 @@ from automtl.files import StagedFolder, scratch_folder, write_json, write_table
 from automtl.strict import build
 
 KINDS = "a DataFrame of pandas or polars, an Arrow table, a list of dicts or a dict of columns"
+_RULE = "must hold numbers, texts, times, or lists of them"
 
 
 def as_table(rows: Any) -> pa.Table:
@@ -83,11 +84,32 @@ def _array(values: Any, name: str) -> pa.Array:
         else:
             array = _python_values(list(values))
     except (pa.ArrowException, OverflowError, UnicodeDecodeError) as error:
-        rule = "must hold numbers, texts, times, or lists of them"
-        raise DataError(
-            f"rows: column '{name}'", rule, " ".join(str(error).split())[:200], "mend the column"
-        ) from error
+        rule = _RULE
+        place, got = f"column '{name}'", " ".join(str(error).split())[:200]
+        if (odd := _odd_one(values)) is not None:
+            row, value, rule = odd
+            place, got = f"row {row}, {place}", repr(value)[:80]
+        raise DataError(f"rows: {place}", rule, got, "mend the value, or leave it out") from error
     return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+
+
+def _odd_one(values: Any) -> tuple[int, Any, str] | None:
+    """The row, from 1, and the value that no column of Arrow takes, and the rule it breaks: it is
+    of no type, or a list among values that are none, or the other way round.
+    """
+    rows = [(row, value) for row, value in enumerate(values, 1) if not _is_missing(value)]
+    for row, value in rows:
+        try:
+            _python_values([value])
+        except (pa.ArrowException, OverflowError, UnicodeDecodeError):
+            return row, value, _RULE
+    mostly_lists = 2 * sum(_is_list(value) for _, value in rows) > len(rows)
+    rule = "must hold lists in all rows or in none"
+    return next(((row, v, rule) for row, v in rows if _is_list(v) is not mostly_lists), None)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple | np.ndarray)
 
 
 def _python_values(values: list[Any]) -> pa.Array:

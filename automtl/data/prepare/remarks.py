@@ -2,13 +2,14 @@
 counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from automtl.data.prepare._chance import unlikely
 from automtl.errors import counted
 
 Summary = Mapping[str, Any]
+FEW_ROWS, MOST_NAMED = 20, 10  # of a class that is rare; classes in one sentence
 
 
 def by_chance(split: Summary) -> bool:
@@ -23,7 +24,7 @@ def differing(tasks: Summary) -> tuple[str, ...]:
 
 def remarks(summary: Summary) -> list[str]:
     """What looks odd about columns, copies among the rows, tasks without labels to judge by, label
-    rates that differ between parts.
+    rates that differ between parts; and which tasks are of classes, which may have been a guess.
     """
     lines = [*summary["notes"], *([_copies(summary)] if summary["copies"]["rows"] else [])]
     for name, task in summary["tasks"].items():
@@ -32,6 +33,7 @@ def remarks(summary: Summary) -> list[str]:
             for split in ("validation", "test")
             if not task["counted"][split]
         ]
+        lines += _classes(name, task)
     if names := differing(summary["tasks"]):
         lines.append(_rates(summary, names))
     return lines
@@ -46,6 +48,43 @@ def _copies(summary: Summary) -> str:
     )
     shares = [f"{split} {copies[split] / rows[split]:.1%}" for split in ("validation", "test")]
     return f"{copied} {' and '.join(shares)} are copies of training rows"
+
+
+def _classes(name: str, task: Summary) -> list[str]:
+    """A task's classes, and those of few rows or of none in some part."""
+    if not (rows := task["classes"]):
+        return []
+    classes = [what.removeprefix("class ") for what in task["rates"]]  # in their order
+    lines = [f"task '{name}' is multiclass, of {len(classes):,} classes: {_named(classes)}"]
+    if rare := [word for word in classes if rows[word] < FEW_ROWS]:
+        shown = _few([f"{word!r} {counted(rows[word], 'row')}" for word in rare])
+        have = counted(len(rare), "class has", "classes have")
+        lines.append(
+            f"task '{name}': {have} fewer than {FEW_ROWS} rows ({', '.join(shown)}); a mistyped "
+            "label is a class, too"
+        )
+    absent = {word: _parts_without(task["rates"][f"class {word}"]) for word in classes}
+    if missing := [f"{word!r} from {_listed(parts)}" for word, parts in absent.items() if parts]:
+        lines.append(f"task '{name}': classes missing from parts: {'; '.join(_few(missing))}")
+    return lines
+
+
+def _parts_without(rates: Mapping[str, float | None]) -> list[str]:
+    return [part for part, rate in rates.items() if rate == 0]
+
+
+def _named(words: Sequence[str]) -> str:
+    first = _few([repr(word) for word in words])
+    return _listed(first) if len(words) <= MOST_NAMED else ", ".join(first)
+
+
+def _few(words: Sequence[str]) -> list[str]:
+    """The first ones of many."""
+    return [*words[:MOST_NAMED], *(["..."] if len(words) > MOST_NAMED else [])]
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _unlabelled(name: str, split: str) -> str:

@@ -270,10 +270,12 @@ def convert(column: pa.Array, reading: Reading, path: Path, name: str) -> pa.Arr
             column = column.dictionary_decode()
         return column.cast(pa.float64(), safe=False) if reading == "number" else as_times(column)
     except pa.ArrowException as error:
-        got = "bytes that are no UTF-8" if "UTF8" in str(error) else f"values of type {column.type}"
-        raise DataError(
-            f"{path}: column '{name}'",
-            f"must be read as {reading}",
-            got,
-            "mend the column, or leave it out",
-        ) from error
+        rule, got = f"must be read as {reading}", f"values of type {column.type}"
+        fix = "mend the column, or leave it out"
+        if "UTF8" in str(error):
+            got = "bytes that are no UTF-8"
+        elif is_list(column.type):
+            row = int(np.argmax(column.is_valid()))
+            rule, got = "must hold one value in each row", f"lists, such as {column[row].as_py()}"
+            fix = "make it a feature of lists (kind: multi), or leave it out"
+        raise DataError(f"{path}: column '{name}'", rule, shown(got), fix) from error

@@ -19,7 +19,7 @@ from automtl.phases.race.course import Schedule
 from automtl.phases.race.entrants import rival_architectures
 from automtl.phases.run.alone import Model
 from automtl.phases.run.session import Session
-from automtl.phases.search.budget import Budget, Filled, Unit, given_by_user
+from automtl.phases.search.budget import Budget, Filled, Unit, given_by_user, passes
 from automtl.phases.search.context import make_context, make_strategy
 from automtl.spaces.architecture import Architecture
 from automtl.spaces.space import SearchSpace
@@ -316,7 +316,7 @@ class _Filling:
                 f"{counted(s.race_controls, 'control')} and "
                 f"{counted(len(s.rivals), 'hand-made model')}"
                 f"{' (scaled)' if s.scale_rivals and s.rivals else ''} "
-                f"over at most {s.race_epochs:.3g} passes, "
+                f"over at most {passes(s.race_epochs)}, "
                 f"{counted(s.race_seeds, 'fresh seed')}, "
                 f"{counted(s.race_checks, 'check')}, {counted(s.race_patterns, 'pattern')} "
                 f"of shared experts (about {self.budget.say(race)})"

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from automtl.errors import counted
 from automtl.phases.run.session import Session
+from automtl.phases.search.budget import passes
+from automtl.runs.epoch_line import epochs_in_words
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.space import SearchSpace, rounded
 from automtl.strategies.protocol import Strategy
@@ -30,11 +32,11 @@ def opening(
     s = config.search
     models = f"{s.race_candidates + s.race_controls} + {len(s.rivals)} models"
     most = "" if s.race_patience is None else "at most "
-    length = f"{s.race_epochs:.3g} pass{'es'[: 2 * (s.race_epochs != 1)]}"
+    length = passes(s.race_epochs)
     if s.race_epochs * fit < min(config.retrain.batch_size, fit):
         length = "1 step"  # less is not trained
     race = f"race of {models}, {most}{length}"
-    how = f"{s.strategy}, {counted(strategy.epochs, 'epoch')}"
+    how = f"{s.strategy}, {epochs_in_words(strategy.epochs, strategy.scoring)}"
     if not s.trains_supernet and s.selection == "race":
         how = race
     elif s.selection == "race":

@@ -98,7 +98,8 @@ class SearchPhase:
         if state == "done":
             checkpointer.clear(but_last=True)
             self.stage.clear()
-        return SearchResult(self.folder.run, architecture, state, epochs)
+        scoring = max(0, epochs - self.strategy.epochs + self.strategy.scoring)
+        return SearchResult(self.folder.run, architecture, state, epochs, scoring)
 
     def _epochs(self, checkpointer: Checkpointer) -> tuple[str, bool]:
         """Run the epochs that are left; "done" or "time_limited", and whether someone asked to

@@ -154,3 +154,12 @@ def with_filled(config: RunConfig, filled: Mapping[str, Any]) -> RunConfig:
     free = {name: value for name, value in filled.items() if name not in given}
     section = build(SearchSection, {**dict(config.search), **free}, "budget")
     return config.model_copy(update={"search": section})
+
+
+def passes(count: float) -> str:
+    """So many passes over the rows, of which one need not be whole.
+
+    >>> passes(1.0), passes(0.5)
+    ('1 pass', '0.5 passes')
+    """
+    return f"{count:.3g} pass{'' if count == 1 else 'es'}"

@@ -6,9 +6,10 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from automtl.errors import NoResult, counted
+from automtl.errors import NoResult
 from automtl.reports.results import SelfShowing
 from automtl.runs import decided
+from automtl.runs.epoch_line import epochs_in_words, scores_only
 from automtl.runs.manifest import Manifest
 from automtl.runs.run_dir import PhaseDir
 from automtl.spaces.architecture import Architecture
@@ -33,12 +34,14 @@ class SearchResult(SelfShowing):
         architecture: the derived architecture.
         state: "done", or "time_limited".
         epochs: finished epochs; 0 of a race over draws.
+        scoring: how many of these scored architectures and trained nothing.
     """
 
     run: Path
     architecture: Architecture
     state: str
     epochs: int
+    scoring: int = 0
 
     @classmethod
     def read(cls, folder: PhaseDir) -> Self:
@@ -50,7 +53,9 @@ class SearchResult(SelfShowing):
         folder.need_ended()
         values = Manifest.read(folder.manifest).values
         architecture = Architecture.load(folder.architecture)
-        return cls(folder.path.parent, architecture, values["state"], values["finished_epochs"])
+        scoring = sum(map(scores_only, folder.read_metrics()))
+        epochs = values["finished_epochs"]
+        return cls(folder.path.parent, architecture, values["state"], epochs, scoring)
 
     @property
     def home(self) -> Path:
@@ -97,7 +102,9 @@ class SearchResult(SelfShowing):
     @property
     def after(self) -> str:
         """After how many epochs it ended; a race tells its length otherwise."""
-        return "" if self.race or not self.epochs else f" after {counted(self.epochs, 'epoch')}"
+        if self.race or not self.epochs:
+            return ""
+        return f" after {epochs_in_words(self.epochs, self.scoring)}"
 
     def headline(self) -> str:
         return f"{self.decided}; search {self.state}{self.after}: {self.run}"

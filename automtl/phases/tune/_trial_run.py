@@ -10,6 +10,7 @@ from automtl.config import RunConfig
 from automtl.config_tune import Value
 from automtl.phases.retrain import retrain
 from automtl.phases.retrain.plan import RetrainPlan, plan_retrain
+from automtl.phases.retrain.results import constant_of
 from automtl.phases.run.reporter import Reporter
 from automtl.phases.run.run_data import snapshot_of
 from automtl.phases.search import search
@@ -54,6 +55,7 @@ def run_trial(
     plan = _plan(searched or str(run.path), settings, claim.values.get(KIND))
     machine = {"runtime": settings.runtime, "data": settings.data}
     monitor, losses = Monitor.of(config.retrain.monitor), list[float]()
+    sign = -1 if monitor.more_is_better else 1
     seconds = 0.0
     for i in range(config.tune.seeds):
         model = retrain(
@@ -68,6 +70,8 @@ def run_trial(
         loss = monitor.cost(model.validation.line)
         assert loss is not None, "a retrain refuses what is undefined"
         losses.append(loss)
+        if (constant := constant_of(model.validation).get(monitor.name)) is not None:
+            facts["constant"] = sign * constant
         spent = files.read_json(model.folder.cost)
         seconds += spent["seconds"]
         facts.setdefault("cost", spent["model"]["flops_per_row"])

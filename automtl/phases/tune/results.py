@@ -17,6 +17,7 @@ from automtl.config_tune import Value
 from automtl.errors import NoResult
 from automtl.phases.tune._ranges import KIND, trial_settings
 from automtl.phases.tune._study import SUMS
+from automtl.reports.study_remarks import constant_of, remarks
 from automtl.runs.run_dir import PhaseDir
 from automtl.strict import printable, to_yaml
 from automtl.training.early_stopping import Monitor
@@ -37,7 +38,7 @@ class Finding:
             negative where more of it is better; None where it did not complete.
         cost: FLOPs of the search (samples times FLOPs per row); of a study of sharing modules, the
             model's FLOPs per row.
-        facts: seconds, samples, losses per seed, or the error.
+        facts: seconds, samples, losses per seed, the constant's in the same sign, or the error.
         steps: intermediate validation losses by step.
     """
 
@@ -120,11 +121,12 @@ def write_results(
         "knee": knee(points) if config.tune.objective == "loss_and_cost" else None,
     }
     chosen = {name: finding for name, finding in named.items() if finding is not None}
+    monitor = Monitor.of(config.retrain.monitor)
+    said = "".join(f"# {line}.\n" for line in study_lines(ended, monitor))
     for name, finding in chosen.items():
         text = _config_text(config, finding, trial_settings(config, finding.values))
-        files.write_text(folder / f"{name}.yaml", text)
+        files.write_text(folder / f"{name}.yaml", said + text)
     numbers = {name: finding.number for name, finding in chosen.items()}
-    monitor = Monitor.of(config.retrain.monitor)
     summary: dict[str, Any] = {
         "objective": config.tune.objective,
         "over": config.tune.over,
@@ -136,6 +138,11 @@ def write_results(
         {**summary, "named": numbers, "front": [p.number for p in points], "trials": _plain(ended)},
     )
     return numbers
+
+
+def study_lines(ended: Sequence[Finding], monitor: Monitor) -> list[str]:
+    """What must be said before a trial is called the best; see `reports/study_remarks.py`."""
+    return remarks(_plain(ended), monitor=monitor.name, more_is_better=monitor.more_is_better)
 
 
 def _plain(ended: Sequence[Finding]) -> list[dict[str, Any]]:
@@ -177,6 +184,16 @@ class TuneResult:
     state: str
     named: Mapping[str, int]
     monitor: Monitor
+
+    @property
+    def constant(self) -> float | None:
+        """The constant's loss on the validation rows, signed as those of the findings."""
+        return constant_of(_plain(self.findings))
+
+    @property
+    def remarks(self) -> list[str]:
+        """What must be said before a trial is called the best."""
+        return study_lines(self.findings, self.monitor)
 
     def need_one(self) -> None:
         """Refuse a study in which no trial ended well, unless other processes are still at work in
