@@ -111,7 +111,7 @@ def test_a_search_counts_what_it_will_do(sets, words, tmp_path):
     source, home = str(tmp_path / "census_income.yaml"), {"data": {"dir": str(tmp_path)}}
     made = resolve(source=source, space="automtl_small", sets=sets, flags=home)
     session, folder = open_session(made), RunDir(tmp_path / "s").search
-    strategy = SimpleNamespace(epochs=1)
+    strategy = SimpleNamespace(epochs=1, scoring=0)
     assert re.search(words, opening(session, made.space, strategy, folder)[1])
 
 

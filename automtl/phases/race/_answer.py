@@ -162,7 +162,7 @@ def _words(
         better = "" if gap >= 0 else ", which is better"
         sentences.append(
             f"{counted(controls['count'], 'other drawn one')}: median {gap:+.5f} beside the "
-            f"winner{better}, by the trainings that chose the finalists"
+            f"winner{better}, in the first trainings"
         )
     return sentences
 
@@ -194,8 +194,8 @@ def words_of_tasks(tasks: Sequence[TaskLoss]) -> list[str]:
     if len(tasks) == 1:
         return []
     said = [
-        f"on '{task.name}' the winner is not shown to be better than the base rates (loss "
-        f"{task.winner:.5f} for {task.constant:.5f} on B rows)"
+        f"on '{task.name}' not shown to be better than the base rates ({task.winner:.5f} for "
+        f"{task.constant:.5f})"
         for task in tasks
         if task.high >= task.constant
     ]
