@@ -132,6 +132,14 @@ class SearchSection(SupernetSettings, StrategySettings, ChoiceSettings):
         return STRATEGIES[self.strategy].trains_supernet
 
     @property
+    def scored_halves(self) -> tuple[Literal["a", "b"], ...]:
+        """The halves of the alpha rows of which `score_rows` score architectures."""
+        if self.selection == "race":
+            return ("a", "b")
+        scores = self.selection == "perturbation" or self.strategy in ("evolution", "random_search")
+        return ("a",) if scores else ()
+
+    @property
     def starters(self) -> int:
         """Models that start a race, if so many differ."""
         return self.race_candidates + self.race_controls + len(self.rivals)

@@ -18,7 +18,7 @@ LEVEL = 0.95
 POWER = 0.8
 MARGIN = 1.5  # pooled seed standard deviations within which two models count as equal
 MOST_SEEDS = 100_000  # that `seeds_needed` looks at
-ONE_UNIT = 1 + 1e-9  # up to rounding: nothing is known of others
+ONE_UNIT = 1.5  # fewer units than that are hardly more than one: nothing is known of others
 
 Interval = tuple[float, float]
 
@@ -32,8 +32,7 @@ class Difference:
         low: lower limit of its two-sided confidence interval.
         high: upper limit.
         p: that equal means differ by as much, two-sided.
-        freedom: degrees of freedom (Welch and Satterthwaite's); infinite where only the known
-            variance of rows counts.
+        freedom: degrees of freedom (Welch and Satterthwaite's), at most those of the rows.
         error: standard error of the difference.
     """
 
@@ -101,19 +100,25 @@ def welch(
     return Difference(difference, difference - half, difference + half, p, freedom, error)
 
 
-def upper_limit(values: Sequence[float], extra_variance: float, level: float = LEVEL) -> float:
+def upper_limit(
+    values: Sequence[float],
+    extra_variance: float,
+    extra_freedom: float = math.inf,
+    level: float = LEVEL,
+) -> float:
     """The upper one-sided confidence limit of a mean over seeds; infinite for a single one.
 
     Args:
         values: of independent trainings.
         extra_variance: from another source, as of `welch`.
+        extra_freedom: likewise.
         level: of the limit.
     """
     if len(values) < 2:
         return math.inf
-    parts = [(_variance(values) / len(values), len(values) - 1.0), (extra_variance, math.inf)]
+    parts = [(_variance(values) / len(values), len(values) - 1.0), (extra_variance, extra_freedom)]
     error = math.sqrt(sum(part for part, _ in parts))
-    return _mean(values) + _quantile(level, _satterthwaite(parts)) * error
+    return _mean(values) + _quantile(level, min(_satterthwaite(parts), extra_freedom)) * error
 
 
 def pooled_deviation(groups: Iterable[Sequence[float]]) -> tuple[float, float] | None:

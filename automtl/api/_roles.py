@@ -128,7 +128,8 @@ class Roles:
             guess = {k: v for k, v in known.get(task["label"], {}).items() if k != "name"}
             if not guess and kinds.get(task["label"]) in _LABEL_KINDS:
                 guess = {"kind": _LABEL_KINDS[kinds[task["label"]]]}
-            if "kind" not in task and guess.get("kind", "multiclass") == "multiclass":
+            unseen = not known.get(task["label"])  # by the draft, which looks for slips, too
+            if "kind" not in task and unseen and guess.get("kind", "multiclass") == "multiclass":
                 guess = slipped_label(path, str(task["label"])) or guess
             task = (
                 guess | task if task.get("kind", guess.get("kind")) == guess.get("kind") else task

@@ -10,7 +10,7 @@ from automtl.errors import counted
 MODEL = "the model"  # the choice between a hand-made model and what was searched
 RACE = "--set search.selection=race"
 NO_BETTER = "the winner is not shown to be better than predicting the base rates"
-ONE_UNIT = "the B rows are one row, or one group, so no two models can be compared"
+ONE_UNIT = "one row, or one group, holds the labels of the B rows, so no two models can be compared"
 _OLDER = {
     "no task uses this expert": "idle",
     "before the race was stopped": "stopped",
@@ -19,7 +19,8 @@ _OLDER = {
 }
 VERDICTS = ("decided", "tied", "not decided")
 UNKNOWN = "decisions unknown: an older version searched"
-NO_CHOICE = "there is nothing to decide: no choice of this space makes a difference"
+NO_CHOICE = "there is nothing to decide: the space has no choice"
+IDLE = "there is nothing to decide: all choices are of experts that no task uses"
 BETTER = "a changed copy of what was taken is shown to be better"
 FEW_UNITS = 30  # below it the interval over rows or groups is wide for want of them
 _MOST_SEEDS = 100  # that search.race_seeds takes
@@ -40,9 +41,10 @@ def sentence_and_advice(record: Mapping[str, Any]) -> tuple[str, str]:
     """
     race = record.get("race")
     decisions, race = decisions_of(record), race if isinstance(race, Mapping) else {}
-    if (told := record.get("decisions")) is not None and not told:
+    if record.get("decisions") in ([], ()):
         return NO_CHOICE, ""
-    return headline(decisions, raced=bool(race)), advice(decisions, race)
+    said = headline(decisions, raced=bool(race), better="better" in race)
+    return said, advice(decisions, race)
 
 
 def _told(decision: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,26 +85,26 @@ def title(decisions: Sequence[Mapping[str, Any]]) -> str:
     return "found" if all_decided(decisions) else "searched"
 
 
-def headline(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
+def headline(decisions: Sequence[Mapping[str, Any]], raced: bool, *, better: bool = False) -> str:
     """The decision in one sentence, what a reader must know first. `raced`: whether candidates were
-    trained alone.
+    trained alone; `better`: whether a changed copy is shown to be better.
     """
     told, decisions = len(decisions), in_use(decisions)
     if not (number := len(decisions)):
-        return NO_CHOICE if told else UNKNOWN
+        return IDLE if told else UNKNOWN
     unused = f" ({told - number} more of experts that no task uses)" if told > number else ""
     decided, tied = count(decisions, "decided"), count(decisions, "tied")
     choices = f"{counted(number, 'choice')}{unused}"
     if decided == number:
         return f"decided: all of {choices}"
-    better = [BETTER] if _beaten(decisions) else []
+    first = [BETTER] if better else []
     if not decided and not tied:
-        return f"nothing is decided, of {choices}: {_why(decisions, raced)}"
+        return f"nothing is decided, of {choices}: {BETTER if better else _why(decisions, raced)}"
     parts = [f"{decided} of {choices} decided"] if decided else [f"none of {choices} decided"]
     parts += [_listed(decisions, "decided")] if decided else []
     parts += [f"{tied} tied ({_pairs(decisions)})"] if tied else []
     rest = number - decided - tied
-    return "; ".join([*better, *parts, *([f"{rest} not decided"] if rest else [])])
+    return "; ".join([*first, *parts, *([f"{rest} not decided"] if rest else [])])
 
 
 def _listed(decisions: Sequence[Mapping[str, Any]], verdict: str) -> str:
@@ -120,8 +122,8 @@ def _pairs(decisions: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _why(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
-    if _beaten(decisions):
-        return BETTER
+    if any(isinstance(high := d.get("high"), int | float) and high < 0 for d in decisions):
+        return "trainings show that another choice is better"
     if _any(decisions, "together", "only together"):
         return "some matter together, and none is shown to matter alone"
     if any(d.get("difference") is not None for d in decisions):
@@ -139,11 +141,6 @@ def _why(decisions: Sequence[Mapping[str, Any]], raced: bool) -> str:
         [f"in {unknown} it is not known whether {it_moves}, after so few passes"] if unknown else []
     )
     return f"no candidate was trained alone, and {', '.join(said)}"
-
-
-def _beaten(decisions: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a copy with other choices is shown to be better."""
-    return any(isinstance(high := d.get("high"), int | float) and high < 0 for d in decisions)
 
 
 def advice(decisions: Sequence[Mapping[str, Any]], race: Mapping[str, Any]) -> str:
@@ -164,7 +161,7 @@ def advice(decisions: Sequence[Mapping[str, Any]], race: Mapping[str, Any]) -> s
     checks = "checks (search.race_checks), " if _any(decisions, "unchecked", "together") else ""
     tie = "a tie may be taken by its cost" if count(decisions, "tied") else ""
     said = f"to decide more: {checks}{_units(race)}, {_seeds(race)}or a smaller space"
-    copy = "train search/better.json and compare it" if _beaten(decisions) else ""
+    copy = "train search/better.json and compare it" if "better" in race else ""
     return "; ".join(filter(None, (said, take or tie, copy)))
 
 

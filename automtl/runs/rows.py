@@ -54,4 +54,9 @@ def by_rows(
             return name
         return f"{name} ({'split' if contents[rows.data] > 1 else 'rows'} of {min(runs[rows])})"
 
-    return [(name_of(rows), group) for rows, group in groups.items()]
+    found = [(name_of(rows), rows, group) for rows, group in groups.items()]
+    taken = Counter(name for name, *_ in found)  # a run may hold models of two splits
+    return [
+        (name if taken[name] == 1 else f"{name}, {rows.split[:6]}", group)
+        for name, rows, group in found
+    ]

@@ -1,14 +1,22 @@
 """What few rows, few groups or one task can show: intervals over units, and the words for it."""
 
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from automtl.config_search import SearchSection
-from automtl.phases.race._answer import TaskLoss, answer, words_of_tasks
+from automtl.phases.race._answer import TaskLoss, answer, task_losses, words_of_tasks
 from automtl.phases.race._compare import Table
 from automtl.phases.race._finals import Finals, finals
+from automtl.phases.race.judge import Judge
+from automtl.phases.race.results import Result
 from automtl.statistics import equal_units, welch
-from automtl.training.metrics.influence import shares, variance
+from automtl.training.checkpoint_state import parse
+from automtl.training.metrics.evaluation import Predictions
+from automtl.training.metrics.influence import influence, shares, variance
 from tests.phases.test_race_parts import Runner, result
 from tests.support import small_schema
 
@@ -16,7 +24,7 @@ NULL_TRIES = 1500
 
 
 @pytest.mark.parametrize(
-    "sizes", [[1] * 2, [1] * 3, [1] * 6, [1] * 30, [500, 500, *[1] * 100], [300, 1, 1, 1]]
+    "sizes", [[1] * 2, [1] * 3, [1] * 6, [1] * 30, [500, 500, *[1] * 100], [300, 200, 100, 1]]
 )
 def test_intervals_over_few_or_unequal_groups_hold(sizes):
     """Two models alike in the population: 30% of the intervals over two groups left 0 out."""
@@ -60,6 +68,43 @@ def test_two_groups_decide_nothing_that_thousands_of_rows_would():
     assert not Table(made, units, 2.0).against(*pair, 1).worse
 
 
+class Rows(Judge):
+    """A judge of labels, groups and weights that are given."""
+
+    def __init__(self, labels, base):
+        self.__dict__["_rows_b"] = labels, None, np.arange(len(labels))
+        self.__dict__["constant"] = base
+        self.__dict__["session"] = SimpleNamespace(
+            schema=small_schema(), store=SimpleNamespace(schema=small_schema(), group=None)
+        )
+
+
+def test_a_task_s_loss_has_the_error_of_its_own_labels(monkeypatch):
+    monkeypatch.setattr("automtl.phases.race.judge.groups", lambda *_: None)
+    rng, labels = np.random.default_rng(0), np.zeros((400, 2))
+    labels[100:, 1] = np.nan
+    predicted = [rng.normal(size=400).astype(np.float32) for _ in range(2)]
+    tasks = small_schema().tasks
+    own, base = (
+        influence(Predictions(logits, labels, None, np.arange(400)), tasks)
+        for logits in (predicted, [np.zeros(400, np.float32)] * 2)
+    )
+    judge = Rows(labels, base)
+    assert judge.equal_units_of_tasks == pytest.approx([400, 100])
+    told = judge.tasks(own)
+    gaps = np.log1p(np.exp(predicted[1][:100])) - np.log(2)
+    assert told[1] == pytest.approx((own.tasks[1].loss, gaps.std(ddof=1) / 10), rel=1e-5)
+    # as another process tells it, and a line of race.jsonl holds it
+    line = json.loads(json.dumps(result("a", 0, 0.5).line | {"tasks": told}))
+    assert parse(Result, line, "race.jsonl").tasks == told
+    trained = [result("a", s, 0.5).model_copy(update={"tasks": told}) for s in range(2)]
+    [click, buy] = task_losses(Runner("a"), trained, judge, tasks)
+    assert buy.high == pytest.approx(told[1][0] + stats.t.ppf(0.95, 99) * told[1][1])
+    assert (click.share, buy.constant) == (0.5, base.tasks[1].loss)
+    labels[1:, 1] = np.nan  # one label tells nothing of others
+    assert Rows(labels, base).tasks(own) == ()
+
+
 def _said(units, **given):
     first, second = Runner("a"), Runner("b")
     figures = [result(c, s, 0.5 + 0.01 * s) for c in "ab" for s in range(2)]
@@ -71,8 +116,8 @@ def _said(units, **given):
 
 
 def test_the_words_tell_how_little_rows_can_show():
-    assert "as much as 4.0 of equal size" in _said(4.0, grouped=True)
-    assert "as much as 8.2 whole rows" in _said(8.2)
+    assert "as much as 4.0 groups of equal size" in _said(4.0, grouped=True)
+    assert "as much as 8.2 rows of equal size" in _said(8.2)
     alone = _said(1.0, grouped=True)
     assert "no two models can be compared" in alone and "base rates" not in alone
     assert "tell as much" not in _said(4000.0, grouped=True)

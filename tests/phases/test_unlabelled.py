@@ -81,10 +81,13 @@ def test_the_rows_that_score_need_a_label_before_anything_is_trained(run, tmp_pa
     table.loc[::9, "buy"] = np.arange(len(table[::9])) % 2
     table.to_csv(tmp_path / "rows.csv", index=False)
     few = ["--set", "search.score_rows=2", "--out", tmp_path / "r"]
-    assert run("search", yaml, *flags(SEARCH), "--data-dir", tmp_path / "d", *few) == 2
+    raced = ["--set", "search.selection=race", *few]
+    assert run("search", yaml, *flags(SEARCH), "--data-dir", tmp_path / "d", *raced) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "rows that score (search.score_rows): must have a label" in said
     assert "raise search.score_rows" in said and not (tmp_path / "r").exists()
+    # of a supernet read by its alphas no rows score
+    assert run("search", yaml, *flags(SEARCH), "--data-dir", tmp_path / "d", *few) == 0
 
 
 @pytest.mark.parametrize(

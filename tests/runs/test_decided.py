@@ -64,10 +64,19 @@ def test_a_race_that_decided_nothing_is_not_said_to_have_trained_nothing():
 def test_a_better_runner_up_is_no_missing_difference():
     better = made("not decided", difference=-0.02, low=-0.03, high=-0.01)
     told = decided.headline([made("not decided"), better], raced=True)
-    assert told.endswith(decided.BETTER)
-    told = decided.headline([made("decided"), better], raced=True)
-    assert told.startswith(decided.BETTER)  # first, before what is decided
-    assert "search/better.json" in decided.advice([made("decided"), better], RACE)
+    assert told.endswith("trainings show that another choice is better")
+
+
+@pytest.mark.parametrize("verdict", ["decided", "not decided"])
+def test_a_better_copy_is_told_first_where_there_is_one(verdict):
+    """Older races showed one, too, and kept no file of it."""
+    held = [made(verdict), made("not decided", difference=-0.02, low=-0.03, high=-0.01)]
+    with_copy = {"decisions": held, "race": {**RACE, "better": "winner but for skip"}}
+    said, advice = decided.sentence_and_advice(with_copy)
+    assert decided.BETTER in said and "search/better.json" in advice
+    assert (said.startswith(decided.BETTER)) == (verdict == "decided")
+    said, advice = decided.sentence_and_advice({"decisions": held, "race": RACE})
+    assert decided.BETTER not in said and "better.json" not in advice
 
 
 def test_choices_that_matter_together_are_no_missing_difference():
@@ -189,7 +198,8 @@ def test_what_no_task_uses_is_no_choice():
     )
     assert decided.all_decided(held) and decided.title(held) == "found"
     assert decided.advice(held, RACE) == ""
-    assert decided.headline([idle], raced=True) == decided.NO_CHOICE
+    assert decided.headline([idle], raced=True) == decided.IDLE
+    assert decided.sentence_and_advice({"decisions": []})[0] == decided.NO_CHOICE
     assert not decided.all_decided([idle])
 
 

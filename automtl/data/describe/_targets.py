@@ -133,6 +133,10 @@ def positives(values: Values, settings: Mapping[str, Any]) -> np.ndarray:
         of_words = (numbers > cut).astype(float)
     elif settings["kind"] == "binary":  # 0 and 1, but for slips
         of_words = np.array([float(_plain(word) in ("1", "true")) for word in words])
+    elif settings["kind"] == "regression":  # numbers, but for slips
+        numbers = np.array([float(word) if _is_number(word) else np.nan for word in words])
+        cut = float(np.nanmedian(numbers[values.codes[values.codes >= 0]]))
+        of_words = np.where(np.isnan(numbers), np.nan, (numbers > cut).astype(float))
     else:
         of_words = (np.arange(len(words)) != np.argmax(values.counts)).astype(float)
     of_words[[word in MISSING_NUMBERS for word in words]] = np.nan

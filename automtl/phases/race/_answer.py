@@ -13,13 +13,13 @@ from automtl.phases.race._compare import Gap, Table
 from automtl.phases.race._finals import CLOSE, Finals
 from automtl.phases.race._patterns import Pattern
 from automtl.phases.race.entrants import Entrant
+from automtl.phases.race.judge import Judge
 from automtl.phases.race.results import Result, of_rung
 from automtl.runs.decided import FEW_UNITS, NO_BETTER, ONE_UNIT
 from automtl.statistics import upper_limit
 from automtl.training.losses import task_weights
-from automtl.training.metrics.influence import Influence
 
-MOST = 0.8  # of the MTL-Loss, above which one task decides almost alone
+MOST = 0.8  # of the MTL-Loss, above which one task may decide alone
 
 
 class TaskLoss(NamedTuple):
@@ -42,18 +42,24 @@ class TaskLoss(NamedTuple):
 
 
 def task_losses(
-    winner: Entrant, results: Sequence[Result], constant: Influence | None, tasks: Sequence[Task]
+    winner: Entrant, results: Sequence[Result], judge: Judge, tasks: Sequence[Task]
 ) -> list[TaskLoss]:
     """The winner's loss of each task beside the base rates'; [] where they are not known."""
     trained = [r.tasks for r in results if r.stage == "final" and r.candidate == winner.id]
+    constant = judge.constant
     if constant is None or not all(len(told) == len(tasks) for told in trained):
         return []
     told = []
-    for task, share, seeds, base in zip(
-        tasks, task_weights(tasks), zip(*trained, strict=True), constant.tasks, strict=True
+    for task, share, seeds, base, equal in zip(
+        tasks,
+        task_weights(tasks),
+        zip(*trained, strict=True),
+        constant.tasks,
+        judge.equal_units_of_tasks,
+        strict=True,
     ):
         own, errors = zip(*seeds, strict=True)
-        high = upper_limit(own, fmean(errors) ** 2)
+        high = upper_limit(own, fmean(errors) ** 2, equal - 1)
         told.append(TaskLoss(task.name, share, fmean(own), high, base.loss or 0.0))
     return told
 
@@ -159,10 +165,10 @@ def _words(
             sentences.append(f"{name}, {beside['name']}: {_gap(beside)}")
     if (controls := summary["controls"]) is not None:
         gap = controls["median"] - controls["winner"]
-        better = "" if gap >= 0 else ", which is better"
+        beside = "beside" if gap >= 0 else "and so better than"
         sentences.append(
-            f"{counted(controls['count'], 'other drawn one')}: median {gap:+.5f} beside the "
-            f"winner{better}, in the first trainings"
+            f"{counted(controls['count'], 'other drawn one')}: median {gap:+.5f} {beside} the "
+            "winner, in the first trainings"
         )
     return sentences
 
@@ -174,22 +180,19 @@ def _cheaper(winner: Entrant, best: Entrant) -> str:
 
 
 def _words_of_units(units: float, grouped: bool) -> list[str]:
-    """That the B rows are few, or come in few groups, so that little can be shown."""
+    """That the labels of the B rows are few, or in few groups, so that little can be shown."""
     if units >= FEW_UNITS:
         return []
-    if grouped:
-        return [
-            f"the B rows come in few groups, or a few hold most of them: they tell as much as "
-            f"{units:.1f} of equal size, so that differences must be large to be shown"
-        ]
+    what = "groups" if grouped else "rows"
     return [
-        f"the labels of the B rows tell as much as {units:.1f} whole rows, so that little shows"
+        f"the labels of the B rows tell as much as {units:.1f} {what} of equal size, so that only "
+        "large differences can be shown"
     ]
 
 
 def words_of_tasks(tasks: Sequence[TaskLoss]) -> list[str]:
     """The tasks on which the winner is not shown to be better than the base rates, and a task that
-    makes most of the MTL-Loss, so that it decides alone.
+    makes most of the MTL-Loss.
     """
     if len(tasks) == 1:
         return []
@@ -204,8 +207,7 @@ def words_of_tasks(tasks: Sequence[TaskLoss]) -> list[str]:
         if task.share * task.constant > MOST * whole:
             said.append(
                 f"'{task.name}' makes {task.share * task.constant / whole:.0%} of the base rates' "
-                "MTL-Loss, so that it decides almost alone; if that is not meant, change the "
-                "tasks' weight"
+                "MTL-Loss, and may decide alone; if that is not meant, change the tasks' weight"
             )
     return said
 

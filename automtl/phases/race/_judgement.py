@@ -92,7 +92,7 @@ class Judgement:
             self._course.rungs,
             beats=grounds.beats_constant,
             tasks=task_losses(
-                grounds.finals.winner, results, self._judge.constant, self._session.schema.tasks
+                grounds.finals.winner, results, self._judge, self._session.schema.tasks
             ),
             grouped=bool(self._session.schema.group),
             search=self._session.config.search,
@@ -103,6 +103,7 @@ class Judgement:
             beside["hand_made"] = rival.architecture
         if (copy := better(checks, patterns)) is not None:
             beside["better"] = copy.entrant.architecture
+            summary["better"] = copy.entrant.name
             summary["words"].append(words_of_better(copy))
         return Outcome(grounds.finals.winner.architecture, decisions, summary, beside)
 

@@ -78,11 +78,12 @@ class Judge:
         """Per task its own loss on B rows, and the standard error over units of its difference from
         the base rates'; () where that is not known.
         """
-        if self.constant is None or self.equal_units <= ONE_UNIT:
+        if self.constant is None or min(self.equal_units_of_tasks) <= ONE_UNIT:
             return ()
+        figures = zip(judged.tasks, self.constant.tasks, self.equal_units_of_tasks, strict=True)
         return tuple(
-            (own.loss or 0.0, math.sqrt(variance(own.units, base.units)))
-            for own, base in zip(judged.tasks, self.constant.tasks, strict=True)
+            (own.loss or 0.0, math.sqrt(variance(own.units, base.units, equal)))
+            for own, base, equal in figures
         )
 
     def _judged(self, net: nn.Module, batches: Batches) -> Influence:
@@ -121,6 +122,17 @@ class Judge:
         labels, weights, rows = self._rows_b
         users = groups(self.session.store, "train", rows)
         return equal_units(shares(labels, weights, self.session.schema.tasks, users))
+
+    @cached_property
+    def equal_units_of_tasks(self) -> list[float]:
+        """The same of each task's own loss."""
+        labels, weights, rows = self._rows_b
+        users = groups(self.session.store, "train", rows)
+        counts = []
+        for t, task in enumerate(self.session.schema.tasks):
+            own = None if weights is None else weights[:, t : t + 1]
+            counts.append(equal_units(shares(labels[:, t : t + 1], own, [task], users)))
+        return counts
 
     @cached_property
     def _rows_b(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:

@@ -140,7 +140,8 @@ class Race:
         self.ledger.add("score", read, job.entrant.flops, job.entrant.seconds)
         self.strategy.samples += read
         if self._best is None or b < self._best.b:
-            self._best = Look(self._step, a, b, units, tuple(tasks))
+            pairs = tuple((loss, error) for loss, error in tasks)  # lists, from other processes
+            self._best = Look(self._step, a, b, units, pairs)
 
     def _fresh(self, job: Job) -> Model:
         """The model of a job at its start, fresh or as the rung before left it."""

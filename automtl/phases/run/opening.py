@@ -89,7 +89,7 @@ def training_session(
             ("A rows (the alpha rows that move alpha)", "train", session.index("a"), size),
             ("B rows (the alpha rows that decide)", "train", session.index("b"), whole),
         ]
-        for role in ("a", "b"):
+        for role in config.search.scored_halves:
             scored = session.scored_index(role)
             if len(scored) < len(session.index(role)):
                 rows = f"{role.upper()} rows that score (search.score_rows)"

@@ -21,8 +21,8 @@ class Influence(NamedTuple):
     Attributes:
         loss: the MTL-Loss; None where a task has no label.
         units: (U,) e_u, the sum over the unit's rows of sum_k w_k w (l - L_k) / sum(w); they sum to
-            0, and their squares are the variance over units (a ratio's, by linearisation; Cochran
-            1977, section 6.3).
+            0, and `variance` is made of their squares (a ratio's, by linearisation; Cochran 1977,
+            section 6.3).
         tasks: the same of each task's own loss; () of a task's.
     """
 
