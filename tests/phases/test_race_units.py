@@ -127,7 +127,7 @@ def test_a_task_that_is_not_learnt_and_one_that_decides_alone_are_told():
     noise = TaskLoss("noise", 0.5, winner=0.6930, high=0.6934, constant=0.6931)
     watch = TaskLoss("watch", 0.5, winner=3.0, high=3.1, constant=9.0)
     [worse, alone] = words_of_tasks([noise, watch])
-    assert worse.startswith("on 'noise' not shown to be better than the base rates")
+    assert worse.startswith("not shown to be better than the base rates on 'noise' (")
     assert alone.startswith("'watch' makes 93% of")
     assert words_of_tasks([noise._replace(high=0.6)]) == []
 

@@ -196,12 +196,12 @@ def words_of_tasks(tasks: Sequence[TaskLoss]) -> list[str]:
     """
     if len(tasks) == 1:
         return []
-    said = [
-        f"on '{task.name}' not shown to be better than the base rates ({task.winner:.5f} for "
-        f"{task.constant:.5f})"
+    open_ = [
+        f"'{task.name}' ({task.winner:.5f} for {task.constant:.5f})"
         for task in tasks
         if task.high >= task.constant
     ]
+    said = [f"not shown to be better than the base rates on {', '.join(open_)}"] if open_ else []
     whole = sum(task.share * task.constant for task in tasks)
     for task in tasks:
         if task.share * task.constant > MOST * whole:
