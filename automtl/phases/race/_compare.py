@@ -78,15 +78,14 @@ class Table:
         """Whether the B rows are one row, or one group: nothing is known of others, and no two
         candidates can be compared.
         """
-        return any(self._count(units) <= ONE_UNIT for units in self._units.values())
+        return bool(self._units) and self.equal <= ONE_UNIT
 
     @property
     def equal(self) -> float:
         """How many units of equal size would tell as much as those of the B rows."""
-        return min(map(self._count, self._units.values()), default=0.0)
-
-    def _count(self, units: np.ndarray) -> float:
-        return float(len(units)) if self._equal is None else self._equal
+        if self._equal is not None:
+            return self._equal
+        return float(min(map(len, self._units.values()), default=0))
 
     def checked(self, candidate: str, seeds: int) -> bool:
         """Whether a candidate's trainings of the stage "check" are all done."""
@@ -112,18 +111,12 @@ class Table:
         rows = self._rows(first, second)
         if math.isinf(rows):  # one row, or one group: nothing is known of others
             return None
-        return welch(
-            one, two, extra_variance=rows, pooled=pooled, extra_freedom=self._freedom(first)
-        )
+        return welch(one, two, extra_variance=rows, pooled=pooled, extra_freedom=self.equal - 1)
 
     def _rows(self, first: Key, second: Key) -> float:
         """The variance of their difference over rows, or over the groups they come in."""
         one, two = (self._units[key] / len(self.losses[key]) for key in (first, second))
         return variance(one, two, self._equal)
-
-    def _freedom(self, key: Key) -> float:
-        """Degrees of freedom of that variance."""
-        return self._count(self._units[key]) - 1
 
     def seeds_needed(self, first: Key, second: Key, family: int) -> int | None:
         """How many seeds of each would show a difference of this size in four of five races, as one
@@ -138,7 +131,7 @@ class Table:
             deviations,
             level=1 - (1 - LEVEL) / max(family, 1),
             extra_variance=self._rows(first, second),
-            extra_freedom=self._freedom(first),
+            extra_freedom=self.equal - 1,
         )
 
     def family(self, keys: Sequence[Key]) -> dict[tuple[Key, Key], Gap]:
@@ -186,7 +179,7 @@ class Table:
         if math.isinf(rows):
             return False
         error = math.sqrt(self.pooled[0] ** 2 / len(values) + rows)
-        freedom = min(self.pooled[1], self._freedom(key))
+        freedom = min(self.pooled[1], self.equal - 1)
         limit = float(stdtrit(freedom, 1 - (1 - LEVEL) / max(among, 1)))
         return self.mean(key) - constant.loss + limit * error < 0
 

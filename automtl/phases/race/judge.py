@@ -113,26 +113,29 @@ class Judge:
     def units(self) -> int:
         """The number of units of the B rows: rows, or the groups that they come in."""
         *_, rows = self._rows_b
-        users = groups(self.session.store, "train", rows)
-        return len(rows) if users is None else len(np.unique(users))
+        return len(rows) if self._users_b is None else len(np.unique(self._users_b))
 
     @cached_property
     def equal_units(self) -> float:
         """How many units of equal size would tell as much."""
-        labels, weights, rows = self._rows_b
-        users = groups(self.session.store, "train", rows)
-        return equal_units(shares(labels, weights, self.session.schema.tasks, users))
+        labels, weights, _ = self._rows_b
+        return equal_units(shares(labels, weights, self.session.schema.tasks, self._users_b))
 
     @cached_property
     def equal_units_of_tasks(self) -> list[float]:
         """The same of each task's own loss."""
-        labels, weights, rows = self._rows_b
-        users = groups(self.session.store, "train", rows)
+        labels, weights, _ = self._rows_b
         counts = []
         for t, task in enumerate(self.session.schema.tasks):
             own = None if weights is None else weights[:, t : t + 1]
-            counts.append(equal_units(shares(labels[:, t : t + 1], own, [task], users)))
+            counts.append(equal_units(shares(labels[:, t : t + 1], own, [task], self._users_b)))
         return counts
+
+    @cached_property
+    def _users_b(self) -> np.ndarray | None:
+        """The groups that the B rows come in."""
+        *_, rows = self._rows_b
+        return groups(self.session.store, "train", rows)
 
     @cached_property
     def _rows_b(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
